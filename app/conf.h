@@ -1,0 +1,51 @@
+#ifndef APP_CONF_H
+#define APP_CONF_H
+/*
+ * Settings. One table of options (app/opts.c) feeds the command line, the config file, the environment, --help, the man page and the
+ * completions. Precedence: built-in < config file < HADAL_* environment < command line < /set in a chat.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "model/sampler.h"
+
+struct conf {
+    /* what to talk to */
+    char *model;        /* -m: path or a name in models/; NULL: the default model */
+    char *tmpl;         /* --template: name or file; NULL: the model's own */
+    char *system;       /* --system; NULL: the template's default */
+    int n_ctx;          /* --ctx; 0: the model's, at most 4096 */
+    int n_threads;      /* -t; 0: one per core */
+    int max_tokens;     /* --max-tokens; 0: until the end or the context is full */
+    struct sampler_conf sampler;
+    bool seed_set;      /* else a fresh seed is drawn for each answer and stored */
+    /* which conversation */
+    bool cont;          /* -c */
+    char *session;      /* -s */
+    bool no_save;       /* -n */
+    /* how it comes out */
+    bool json, jsonl, no_stream, stats, line, plain, raw, strict, verbose, no_stdin, question_first;
+    char *out_file;     /* -o */
+    char *prompt;       /* -p TEXT, or the words of the command line joined by spaces; NULL: none */
+};
+
+/* Built-in values. */
+void conf_init(struct conf *c);
+void conf_finish(struct conf *c);
+/* Sets one setting by its long name ("top-k") from text, with range checks; used by every source and by /set.
+ * ERR_USAGE with a sentence that names the setting and what it takes. */
+int conf_set(struct conf *c, const char *name, const char *value, struct err *err);
+/* Config file and environment. A bad line is reported through `warn` with file and line, and does not stop the program. */
+int conf_load(struct conf *c, void (*warn)(void *arg, const char *text), void *arg, struct err *err);
+/* The sampler, limits and template settings as a JSON object (stored with each answer). Owned by the caller. */
+char *conf_params_json(const struct conf *c, uint64_t seed);
+/* Names of the settings /set knows, for help and completion: i = 0.. until NULL; *help, *value (formatted into buf). */
+const char *conf_setting(const struct conf *c, int i, const char **help, struct buf *value);
+
+/* Resolves -m to a file: a path, a name (with or without .gguf) in $XDG_DATA_HOME/hadal/models/ (its unique part is enough), or
+ * NULL: the default model there, else the only one. ERR_NOMODEL with what is there and what to do. Owned by the caller. */
+int conf_model_path(const char *name, char **path, struct err *err);
+
+#endif

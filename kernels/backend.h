@@ -1,0 +1,222 @@
+#ifndef KERNELS_BACKEND_H
+#define KERNELS_BACKEND_H
+/*
+ * The one contract that the CPU and the CUDA module both fulfil. The seam is a block of the net, not an operation: the
+ * model describes each block once in a plain struct (norms, biases, rope, window, head counts, weight handles), and inside
+ * a block the backend is free to fuse. C and C++ include this; the module calls nothing in the program.
+ *
+ * One thread (the generation thread) calls all of it, except bk_cancel flags, which are read. Errors: 0 or negative
+ * enum err_code with *err filled.
+ *
+ * A forward pass: begin(kv, tokens) .. embed .. for each layer attn_gqa|attn_mla, ffn|moe .. head .. The residual stream
+ * x (n_tok, n_embd) f32 lives in the backend between the calls. A pass appends n_tok positions to the KV cache at `pos0`;
+ * positions behind are forgotten (rewind = begin with a smaller pos0).
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "kernels/quant.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BK_ABI 1
+#define BK_PAGE 64 /* positions of a KV page */
+
+struct bk;        /* an opened backend: device, threads, weights */
+struct bk_weight; /* a tensor the backend holds in its own layout */
+struct bk_kv;     /* one KV cache (one timeline) */
+
+struct bk_conf {
+    int n_threads;                                /* CPU: compute threads in all, >= 1 */
+    void (*log)(void *arg, const char *text);     /* may be NULL */
+    void *log_arg;
+};
+
+/* A tensor as it lies in the mapped file. Borrowed until weights_ready returns (token_embd: until close). */
+struct bk_tensor {
+    const char *name;
+    enum qtype type;
+    int64_t ne[4]; /* ne[0] contiguous; missing dimensions are 1 */
+    const void *data;
+    size_t bytes;
+};
+
+enum bk_use {
+    BK_MATRIX, /* (rows = ne[1], cols = ne[0]): products */
+    BK_VECTOR, /* norm weights, biases, factors: decoded to f32 */
+    BK_EMBED,  /* rows are looked up */
+    BK_EMBED_HEAD, /* a tied embedding: both looked up and multiplied */
+    BK_EXPERTS, /* (experts = ne[2], rows, cols) */
+};
+
+/* Progress of long work; returns true to go on, false to stop (then the call returns ERR_CANCELLED). */
+typedef bool (*bk_progress)(void *arg, uint64_t done, uint64_t total);
+
+enum bk_norm_kind { BK_NORM_NONE, BK_NORM_RMS, BK_NORM_LAYER };
+struct bk_norm {
+    enum bk_norm_kind kind;
+    const struct bk_weight *w, *b; /* b may be NULL; w NULL: unweighted */
+    float eps;
+};
+
+struct bk_linear {
+    const struct bk_weight *w, *b; /* b: bias vector or NULL */
+};
+
+enum bk_rope_kind { BK_ROPE_NONE, BK_ROPE_NORM, BK_ROPE_NEOX }; /* interleaved pairs, half-split pairs (spec: archs 2) */
+struct bk_rope {
+    enum bk_rope_kind kind;
+    int n_rot;          /* elements rotated, even */
+    const float *freq;  /* n_rot/2 angles per position, scaling and factors included; double precision made them. Owned by the model */
+    float magnitude;    /* m of YaRN/longrope, else 1 */
+};
+
+enum bk_act { BK_SILU, BK_GELU_TANH };
+
+/* x += out_scale * post( o( attention( rope(q_norm(q)), rope(k_norm(k)), v ) ) ), of n = in(x) */
+struct bk_attn_gqa {
+    int layer;                 /* index into the KV cache */
+    struct bk_norm in;
+    struct bk_linear q, k, v;  /* k.w == NULL: q holds rows q, then k, then v */
+    struct bk_norm q_norm, k_norm; /* per head, length d_k; NONE in most */
+    struct bk_rope rope;
+    int n_head, n_kv, d_k, d_v;
+    float scale;               /* of q.k */
+    float softcap;             /* 0: none */
+    int window;                /* 0: none; position p sees p - window + 1 .. p */
+    const struct bk_weight *sinks; /* (n_head) logits of a sink, or NULL */
+    struct bk_linear o;
+    struct bk_norm post;
+    float out_scale;           /* 1 in most */
+};
+
+/* x += out_scale * post( down( act(gate n) * up n ) ), of n = in(x) */
+struct bk_ffn {
+    struct bk_norm in;
+    struct bk_linear gate, up, down; /* up.w == NULL: gate holds rows gate, then up */
+    enum bk_act act;
+    float limit;               /* SwiGLU clamp, 0: none */
+    int n_ff;
+    struct bk_norm post;
+    float out_scale;
+};
+
+enum bk_gating { BK_GATE_SOFTMAX = 1, BK_GATE_SIGMOID = 2, BK_GATE_SOFTMAX_SELECTED = 3, BK_GATE_SQRT_SOFTPLUS = 4 };
+/* Mixture of experts (spec: archs 7). `moe` may be NULL in a backend that has none. */
+struct bk_moe {
+    struct bk_norm in;
+    const struct bk_weight *router, *router_bias, *select_bias;
+    int n_expert, n_used, n_group, n_group_used;
+    bool group_by_top2;        /* V3 style; else the best expert (V2 style) */
+    enum bk_gating gating;
+    bool normalize;
+    float weight_scale;
+    struct bk_linear gate, up, down; /* expert stacks */
+    struct bk_linear sh_gate, sh_up, sh_down; /* shared expert(s), w NULL: none */
+    enum bk_act act;
+    float limit;
+    int n_ff, n_ff_shared;
+    struct bk_norm post;
+    float out_scale;
+};
+
+/* Multi-head latent attention (spec: archs 8): absorbed for decode, expanded for prefill. `attn_mla` may be NULL. */
+struct bk_attn_mla {
+    int layer;
+    struct bk_norm in;
+    struct bk_linear q_a, q_b, q;  /* q_a.w == NULL: q alone */
+    struct bk_norm q_a_norm;
+    struct bk_linear kv_a;
+    struct bk_norm kv_a_norm;
+    struct bk_linear kv_b, k_b, v_b; /* one of the two forms */
+    struct bk_rope rope;
+    int n_head, d_nope, d_rope, d_v, kv_lora;
+    float scale;
+    struct bk_linear o;
+    float out_scale;
+};
+
+struct bk_embed {
+    const struct bk_weight *w;
+    float scale; /* 1 in most, sqrt(n_embd) in gemma */
+};
+
+struct bk_head {
+    struct bk_norm norm;
+    struct bk_linear out;
+    float softcap; /* 0: none */
+    float scale;   /* 1 in most */
+};
+
+enum bk_kv_type { BK_KV_F16, BK_KV_F32 };
+struct bk_kv_layer {
+    int n_kv, d_k, d_v; /* elements per position: n_kv*d_k and n_kv*d_v */
+    int window;         /* 0: all positions are kept */
+};
+struct bk_kv_conf {
+    enum bk_kv_type type;
+    int n_ctx;
+    int n_layer;
+    const struct bk_kv_layer *layers; /* copied */
+};
+
+struct bk_batch {
+    const int32_t *tokens; /* n of them, each < vocabulary */
+    int n;                 /* 1 .. max_batch */
+    int pos0;              /* position of tokens[0]; <= positions filled so far */
+};
+
+struct bk_ops {
+    uint32_t abi;
+    const char *name; /* "cpu", "cuda" */
+
+    int (*open)(const struct bk_conf *conf, struct bk **out, struct err *err);
+    void (*close)(struct bk *b); /* frees weights and caches made from it */
+    /* One line for `hadal doctor` and --verbose: what it runs on. Borrowed until close. */
+    const char *(*describe)(struct bk *b);
+    int max_batch;
+
+    /* Registers a tensor; the handle is usable after weights_ready. */
+    int (*weight)(struct bk *b, const struct bk_tensor *t, enum bk_use use, struct bk_weight **out, struct err *err);
+    /* Brings all registered weights into the backend's layout. */
+    int (*weights_ready)(struct bk *b, bk_progress progress, void *arg, struct err *err);
+    /* Tells the widest row and batch that will come, so that scratch memory is made once: (n_embd, n_ff, heads*d, vocabulary, max batch). */
+    int (*reserve)(struct bk *b, int n_embd, int n_ff, int n_qkv, int n_vocab, int max_batch, struct err *err);
+    /* Bytes held now: weights, scratch. */
+    void (*memory)(struct bk *b, uint64_t *weights, uint64_t *scratch);
+
+    uint64_t (*kv_bytes)(const struct bk_kv_conf *conf); /* what kv_create will take */
+    int (*kv_create)(struct bk *b, const struct bk_kv_conf *conf, struct bk_kv **out, struct err *err);
+    void (*kv_destroy)(struct bk_kv *kv);
+    /* Copies the positions of page `page` (BK_PAGE of them) between caches; both conf equal. */
+    int (*kv_copy)(struct bk_kv *dst, const struct bk_kv *src, int page, struct err *err);
+    /* Page out and in, bytes as kv_page_bytes says, layout private but stable for one `name` and numerics version. */
+    size_t (*kv_page_bytes)(const struct bk_kv *kv);
+    int (*kv_read)(const struct bk_kv *kv, int page, void *dst, struct err *err);
+    int (*kv_write)(struct bk_kv *kv, int page, const void *src, struct err *err);
+
+    int (*begin)(struct bk *b, struct bk_kv *kv, const struct bk_batch *batch, struct err *err);
+    int (*embed)(struct bk *b, const struct bk_embed *e, struct err *err);
+    int (*attn_gqa)(struct bk *b, const struct bk_attn_gqa *a, struct err *err);
+    int (*attn_mla)(struct bk *b, const struct bk_attn_mla *a, struct err *err);
+    int (*ffn)(struct bk *b, const struct bk_ffn *f, struct err *err);
+    int (*moe)(struct bk *b, const struct bk_moe *m, struct err *err);
+    /* Logits of rows [row0, n) of the batch into host memory (n - row0, n_vocab). */
+    int (*head)(struct bk *b, const struct bk_head *h, int row0, float *logits, struct err *err);
+};
+
+const struct bk_ops *bk_cpu(void);
+
+/* The module's one symbol. 0, or a negative code with the reason it declines. */
+typedef int (*bk_entry_fn)(uint32_t abi, const struct bk_ops **out, struct err *err);
+#define BK_ENTRY_NAME "hadal_backend_entry"
+
+#ifdef __cplusplus
+}
+#endif
+#endif

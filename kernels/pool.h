@@ -1,0 +1,30 @@
+#ifndef KERNELS_POOL_H
+#define KERNELS_POOL_H
+/*
+ * The compute threads. One generation thread calls; it takes part as thread 0. Workers spin shortly after a job and
+ * then sleep on a futex. Nothing else in the program makes compute threads (OpenBLAS runs single-threaded inside them).
+ */
+#include <stdatomic.h>
+
+#include "base/err.h"
+
+struct pool;
+
+/* n_threads >= 1 in all, the caller included. */
+int pool_create(int n_threads, struct pool **out, struct err *err);
+void pool_destroy(struct pool *p); /* NULL is fine */
+int pool_threads(const struct pool *p);
+
+/* Runs fn(arg, ith, nth) on every thread and returns when all are done. Not reentrant. */
+typedef void (*pool_fn)(void *arg, int ith, int nth);
+void pool_run(struct pool *p, pool_fn fn, void *arg);
+/* Inside fn: all threads meet. Spins, never sleeps. */
+void pool_barrier(struct pool *p, int ith);
+
+/* Inside fn: items 0..n-1 are handed out in runs from a shared counter; set it to 0 before the pool_run or before a barrier. */
+static inline int pool_take(atomic_int *next, int run)
+{
+    return atomic_fetch_add_explicit(next, run, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,46 @@
+#ifndef UI_LINE_H
+#define UI_LINE_H
+/*
+ * What the line face needs of a terminal: GNU readline in callback mode (ui/prompt.c alone includes it) and sanitized output
+ * (ui/term.c alone writes to the terminal). It knows nothing of chats: app/face_line.c drives it.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+/* ---- output (term.c): the only writer to stdout/stderr while a face runs ---- */
+enum term_stream { TERM_OUT, TERM_ERR };
+/* Foreign text, sanitized across chunks of the same stream. False: the stream is closed (EPIPE) or failed (errno). */
+bool term_text(enum term_stream st, const char *s, size_t n);
+/* Ends a sanitized text: what still waits is written. */
+bool term_text_end(enum term_stream st);
+/* Our own words, not sanitized: may hold SGR. */
+bool term_say(enum term_stream st, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Bytes as they are: only for --raw, --json and files. */
+bool term_raw(enum term_stream st, const void *p, size_t n);
+bool term_is_tty(enum term_stream st);
+int term_columns(enum term_stream st); /* 80 when unknown */
+bool term_color(enum term_stream st);  /* tty, TERM not dumb, NO_COLOR unset */
+/* One progress line on stderr that replaces itself; only when stderr is a terminal; "" removes it. */
+void term_status(const char *text);
+
+/* ---- input (prompt.c) ---- */
+struct prompt_conf {
+    const char *name;   /* rl_readline_name: "hadal" */
+    void *arg;
+    void (*line)(void *arg, char *text); /* a whole input, multi-line joined by \n; owned by the callee. NULL: end of input (Ctrl-D) */
+    void (*interrupt)(void *arg);        /* Ctrl-C on an empty line */
+    /* Completion: the i-th word that may stand where text[0..n) ends; NULL ends the list. `start` is the word's offset in the line. Owned by prompt.c (malloc). */
+    char *(*complete)(void *arg, const char *line, int start, const char *word, int i);
+};
+int prompt_open(const struct prompt_conf *c); /* 0, or -1 when stdin is no terminal */
+void prompt_close(void);                      /* gives the terminal back; async-signal-safe part in prompt_restore */
+void prompt_restore(void);                    /* async-signal-safe */
+void prompt_show(const char *prompt);         /* the prompt appears, with what was typed meanwhile */
+void prompt_hide(void);                       /* before output: the edited line is kept, typing goes on into it */
+void prompt_read(void);                       /* stdin is readable */
+void prompt_remember(const char *text);       /* an entry of the Up-key history */
+void prompt_prefill(const char *text);        /* puts text into the line (edit, draft) */
+char *prompt_draft(void);                     /* what stands in the line; owned by the caller */
+void prompt_winch(void);
+
+#endif
