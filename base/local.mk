@@ -1,4 +1,5 @@
 noinst_LIBRARIES += %D%/libbase.a
+%C%_libbase_a_CFLAGS = $(AM_CFLAGS) $(UTF8PROC_CFLAGS)
 %C%_libbase_a_SOURCES = \
 	%D%/buf.c %D%/buf.h \
 	%D%/clock.c %D%/clock.h \
