@@ -12,7 +12,6 @@
  * x (n_tok, n_embd) f32 lives in the backend between the calls. A pass appends n_tok positions to the KV cache at `pos0`;
  * positions behind are forgotten (rewind = begin with a smaller pos0).
  */
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
