@@ -69,7 +69,7 @@ void err_on_panic(void (*fn)(void))
     on_panic = fn;
 }
 
-_Noreturn void err_panic(const char *file, int line, const char *what)
+void err_panic(const char *file, int line, const char *what)
 {
     if (on_panic)
         on_panic();

@@ -43,7 +43,7 @@ int err_exit_status(int code);
  * ASSERT is for what cannot be unless we are wrong (never for input); it stays on in release builds. DASSERT is
  * for inner loops and is compiled out unless HADAL_DEBUG is defined. BUG marks an impossible branch.
  */
-_Noreturn void err_panic(const char *file, int line, const char *what);
+void err_panic(const char *file, int line, const char *what) __attribute__((noreturn));
 /* Called by err_panic before it prints, async-signal-safe: gives the terminal back. NULL: nothing. */
 void err_on_panic(void (*fn)(void));
 
