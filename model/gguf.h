@@ -27,7 +27,8 @@ struct gguf_kv {
     enum gguf_type type;      /* of the value; GGUF_ARR: an array */
     enum gguf_type elem;      /* of an array's elements */
     uint64_t count;           /* of an array's elements; 1 otherwise */
-    const unsigned char *data; /* first byte of the value (array: of the first element) */
+    const unsigned char *data; /* first byte of the value (array: of the first element; string: of its u64 length) */
+    const unsigned char *end;  /* behind the last byte */
 };
 
 struct gguf_tensor {
@@ -72,7 +73,10 @@ const char *gguf_type_name(enum gguf_type t);
 
 /* Gives the mapped pages of a tensor back to the page cache (they are read again on use). */
 void gguf_drop_pages(const struct gguf *g, const struct gguf_tensor *t);
-/* True while the file still is what was mapped (size, mtime, inode). */
+/*
+ * True while the file still is what was mapped (size, mtime, inode). A map whose file was cut short reads as zeros from
+ * there on (gguf_open installs a SIGBUS handler for its maps and passes other faults on): ask this after long work.
+ */
 bool gguf_unchanged(const struct gguf *g);
 
 #endif
