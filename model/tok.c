@@ -40,9 +40,9 @@ static int read_tokens(struct tok *t, const struct gguf *g, struct err *err)
         return err_set(err, ERR_FORMAT, "%s: there is no vocabulary (tokenizer.ggml.tokens)", path);
     if (kv->type != GGUF_ARR || kv->elem != GGUF_STR || kv->count == 0)
         return err_set(err, ERR_FORMAT, "%s: tokenizer.ggml.tokens is no array of strings, or is empty", path);
-    if (kv->count > TOK_MAX_TOKENS)
+    if (kv->count > LIMIT_VOCAB)
         return err_set(err, ERR_FORMAT, "%s: tokenizer.ggml.tokens has %llu entries, at most %d are allowed", path,
-                       (unsigned long long)kv->count, TOK_MAX_TOKENS);
+                       (unsigned long long)kv->count, LIMIT_VOCAB);
     t->n = (int)kv->count;
     t->text = mem_array((size_t)t->n, sizeof *t->text);
     t->type = mem_alloc((size_t)t->n);

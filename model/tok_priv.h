@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "model/limits.h"
 #include "model/tok.h"
 
 /* ---- pre-tokenizers (tok_pre.c) ---- */
@@ -71,8 +72,7 @@ struct bpe_sym {
 };
 #define BPE_NONE UINT32_MAX
 
-#define TOK_MAX_TOKENS (1 << 24) /* far above any vocabulary; keeps every table below 2^31 entries */
-#define TOK_MAX_MERGES (1 << 26)
+#define TOK_MAX_MERGES (2 * LIMIT_VOCAB) /* some files list several merges for one token */
 #define TOK_MAX_SPECIAL 256 /* bytes: longer texts are never matched as special, so that matching stays linear */
 
 /* Memory of one tok_encode call. */
