@@ -56,6 +56,7 @@ struct gguf {
     int guard; /* index into the guarded maps, -1: none */
     uint32_t version;
     uint64_t align;
+    uint64_t header_bytes;
     uint64_t seed;
     struct gguf_kv *kv;
     size_t n_kv;
@@ -73,7 +74,6 @@ static struct guard {
     _Atomic(uintptr_t) from, to; /* to == 0: free */
     atomic_bool lost;
 } guards[MAX_GUARDS];
-static pthread_once_t guard_once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction guard_old;
 static long guard_page;
@@ -104,24 +104,28 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
     }
 }
 
+/* Each time, as someone else may have taken the signal since. Under guard_lock. */
 static void guard_install(void)
 {
+    struct sigaction now, sa = {.sa_flags = SA_SIGINFO | SA_RESTART};
     guard_page = sysconf(_SC_PAGESIZE);
-    struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_RESTART};
+    if (sigaction(SIGBUS, NULL, &now) || ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_sigbus))
+        return;
+    guard_old = now;
     sa.sa_sigaction = on_sigbus;
     sigemptyset(&sa.sa_mask);
-    sigaction(SIGBUS, &sa, &guard_old);
+    sigaction(SIGBUS, &sa, NULL);
 }
 
 static int guard_add(const void *p, uint64_t n)
 {
-    pthread_once(&guard_once, guard_install);
     uint64_t whole;
-    if (!num_align(n, (uint64_t)guard_page, &whole))
-        return -1;
     int found = -1;
     pthread_mutex_lock(&guard_lock);
-    for (int i = 0; i < MAX_GUARDS && found < 0; i++) {
+    guard_install();
+    if (!num_align(n, (uint64_t)guard_page, &whole))
+        whole = 0;
+    for (int i = 0; whole && i < MAX_GUARDS && found < 0; i++) {
         if (atomic_load(&guards[i].to))
             continue;
         atomic_store(&guards[i].lost, false);
@@ -618,6 +622,7 @@ static int read_header(struct cursor *c, struct gguf *g)
     if (c->pos > LIMIT_METADATA)
         return err_set(c->err, ERR_FORMAT, "%s: the metadata is %" PRIu64 " bytes long, at most %" PRIu64 " are accepted", g->shown, c->pos,
                        (uint64_t)LIMIT_METADATA);
+    g->header_bytes = c->pos;
     return place_tensors(c, g);
 }
 
@@ -727,6 +732,12 @@ uint32_t gguf_version(const struct gguf *g)
 uint64_t gguf_file_bytes(const struct gguf *g)
 {
     return g->size;
+}
+
+const void *gguf_header(const struct gguf *g, size_t *n)
+{
+    *n = (size_t)g->header_bytes;
+    return g->data;
 }
 
 size_t gguf_n_kv(const struct gguf *g)

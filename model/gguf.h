@@ -49,6 +49,8 @@ void gguf_close(struct gguf *g);
 const char *gguf_path(const struct gguf *g);
 uint32_t gguf_version(const struct gguf *g);
 uint64_t gguf_file_bytes(const struct gguf *g);
+/* The bytes before the tensors' data: header, metadata, directory. Borrowed until close. */
+const void *gguf_header(const struct gguf *g, size_t *n);
 size_t gguf_n_kv(const struct gguf *g);
 const struct gguf_kv *gguf_kv_at(const struct gguf *g, size_t i);
 const struct gguf_kv *gguf_find(const struct gguf *g, const char *key); /* NULL: absent */

@@ -1,5 +1,12 @@
 noinst_LIBRARIES += %D%/libmodel.a
-%C%_libmodel_a_SOURCES = %D%/gguf.h %D%/model.h %D%/sampler.h %D%/template.h %D%/tok.h %D%/limits.h
+%C%_libmodel_a_SOURCES = %D%/gguf.h %D%/model.h %D%/sampler.h %D%/template.h %D%/tok.h %D%/limits.h %D%/impl.h
 %C%_libmodel_a_SOURCES += %D%/gguf.c
 %C%_libmodel_a_SOURCES += %D%/tok.c %D%/tok_bpe.c %D%/tok_pre.c %D%/tok_priv.h %D%/template.c
+%C%_libmodel_a_SOURCES += %D%/arch.c
+%C%_libmodel_a_SOURCES += %D%/hparams.c
+%C%_libmodel_a_SOURCES += %D%/net.c
+%C%_libmodel_a_SOURCES += %D%/ram.c
+%C%_libmodel_a_SOURCES += %D%/model.c
+%C%_libmodel_a_SOURCES += %D%/session.c
+%C%_libmodel_a_SOURCES += %D%/sampler.c
 %C%_libmodel_a_CFLAGS = $(AM_CFLAGS) $(UTF8PROC_CFLAGS) $(XXHASH_CFLAGS)

@@ -30,5 +30,10 @@ void sampler_destroy(struct sampler *s);
 void sampler_accept(struct sampler *s, int32_t id);
 /* The next id from n_vocab logits (not changed). NaN or no finite logit: ERR_IO "numeric". */
 int sampler_next(struct sampler *s, const float *logits, int32_t *id, struct err *err);
+/*
+ * What sampler_next would draw from, without drawing: the surviving ids by falling probability (lower id first among equals)
+ * and their probabilities, at most max_n of them; *count gets how many survive.
+ */
+int sampler_probs(struct sampler *s, const float *logits, int32_t *ids, float *probs, int max_n, int *count, struct err *err);
 
 #endif
