@@ -335,7 +335,7 @@ static void merge_large(const struct tok *t, struct bpe_work *w, const char *s, 
             tok_ids_add(out, w->sym[i].id);
 }
 
-/* The token that is the whole piece, or -1. Only ordinary tokens: text never becomes a control token here. */
+/* The token that is the whole piece, or -1. Only ordinary tokens: what a person typed never becomes a special one here. */
 static int32_t whole(const struct tok *t, const char *s, size_t n)
 {
     if (n > t->longest)
@@ -347,7 +347,7 @@ static int32_t whole(const struct tok *t, const char *s, size_t n)
     int32_t id = bpe_find(t, u, k);
     if (u != small)
         free(u);
-    return id >= 0 && t->type[id] != TOK_CONTROL && t->type[id] != TOK_UNKNOWN ? id : -1;
+    return id >= 0 && t->type[id] == TOK_NORMAL ? id : -1;
 }
 
 void bpe_piece(const struct tok *t, struct bpe_work *w, const char *s, size_t n, struct tok_ids *out)

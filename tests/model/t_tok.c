@@ -15,6 +15,7 @@
 #include "base/utf8.h"
 #include "model/gguf.h"
 #include "model/tok.h"
+#include "tests/model/mkgguf.h"
 
 /* ---- helpers ---- */
 
@@ -594,79 +595,23 @@ static void long_runs_split(void **state)
 
 /* ---- hostile files ---- */
 
-/* A GGUF file in memory, as small as can be. */
-struct file {
-    struct buf b;
-    uint64_t n_kv;
-};
-
-static void put(struct file *f, const void *p, size_t n)
+static void begin(struct mk_file *f)
 {
-    buf_add(&f->b, p, n);
+    mk_begin(f);
+    mk_kv_str(f, "general.architecture", "llama");
+    mk_kv_str(f, "tokenizer.ggml.model", "gpt2");
+    mk_kv_str(f, "tokenizer.ggml.pre", "gpt-2");
 }
 
-static void put_u32(struct file *f, uint32_t v)
+static int finish(struct mk_file *f, struct vocab *v, struct err *err)
 {
-    put(f, &v, 4);
-}
-
-static void put_u64(struct file *f, uint64_t v)
-{
-    put(f, &v, 8);
-}
-
-static void put_str(struct file *f, const char *s, size_t n)
-{
-    put_u64(f, n);
-    put(f, s, n);
-}
-
-static void kv(struct file *f, const char *key, uint32_t type)
-{
-    put_str(f, key, strlen(key));
-    put_u32(f, type);
-    f->n_kv++;
-}
-
-static void kv_str(struct file *f, const char *key, const char *s)
-{
-    kv(f, key, GGUF_STR);
-    put_str(f, s, strlen(s));
-}
-
-static void kv_u32(struct file *f, const char *key, uint32_t v)
-{
-    kv(f, key, GGUF_U32);
-    put_u32(f, v);
-}
-
-static void kv_arr(struct file *f, const char *key, uint32_t elem, uint64_t n)
-{
-    kv(f, key, GGUF_ARR);
-    put_u32(f, elem);
-    put_u64(f, n);
-}
-
-static void begin(struct file *f)
-{
-    *f = (struct file){.b = BUF_INIT(1 << 24)};
-    put(f, "GGUF\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 24);
-    kv_str(f, "general.architecture", "llama");
-    kv_str(f, "tokenizer.ggml.model", "gpt2");
-    kv_str(f, "tokenizer.ggml.pre", "gpt-2");
-}
-
-static int finish(struct file *f, struct vocab *v, struct err *err)
-{
-    memcpy(f->b.data + 16, &f->n_kv, 8);
-    while (f->b.len % 32)
-        buf_addch(&f->b, 0);
+    mk_end(f);
     *v = (struct vocab){0};
     int r = gguf_open_memory(f->b.data, f->b.len, "test", &v->g, err);
     return r < 0 ? r : tok_open(v->g, &v->t, err);
 }
 
-static void end(struct file *f, struct vocab *v)
+static void end(struct mk_file *f, struct vocab *v)
 {
     close_vocab(v);
     buf_finish(&f->b);
@@ -675,7 +620,7 @@ static void end(struct file *f, struct vocab *v)
 static void hostile_vocabulary(void **state)
 {
     (void)state;
-    struct file f;
+    struct mk_file f;
     struct vocab v;
     struct err err = {0};
     begin(&f);
@@ -683,16 +628,16 @@ static void hostile_vocabulary(void **state)
     memset(big, 'q', 60000);
     static const char *const toks[] = {"a", "b", "a", "", "ab", "ab", "<0x-1>", "<0x4G>", "<0x41>", "\xFF\xFE", "x y", "<s>", "<s>", "<s>>", "aba"};
     static const int32_t types[] = {1, 1, 1, 3, 1, 1, 6, 6, 6, 1, 4, 3, 3, 4, 1, 4};
-    kv_arr(&f, "tokenizer.ggml.tokens", GGUF_STR, 16);
+    mk_kv_arr(&f, "tokenizer.ggml.tokens", GGUF_STR, 16);
     for (int i = 0; i < 15; i++)
-        put_str(&f, toks[i], strlen(toks[i]));
-    put_str(&f, big, 60000);
-    kv_arr(&f, "tokenizer.ggml.token_type", GGUF_I32, 16);
-    put(&f, types, sizeof types);
+        mk_str(&f, toks[i], strlen(toks[i]));
+    mk_str(&f, big, 60000);
+    mk_kv_arr(&f, "tokenizer.ggml.token_type", GGUF_I32, 16);
+    mk_bytes(&f, types, sizeof types);
     static const char *const merges[] = {"a b", "a b", "", " ", "a", " a", "a ", "  ", "z z", "ab a", "a  b", "a zz", "b a"};
-    kv_arr(&f, "tokenizer.ggml.merges", GGUF_STR, 13);
+    mk_kv_arr(&f, "tokenizer.ggml.merges", GGUF_STR, 13);
     for (int i = 0; i < 13; i++)
-        put_str(&f, merges[i], strlen(merges[i]));
+        mk_str(&f, merges[i], strlen(merges[i]));
     if (finish(&f, &v, &err) < 0)
         fail_msg("%s", err.msg);
     assert_int_equal(tok_find(v.t, "a", 1), 0);
@@ -727,29 +672,29 @@ static void hostile_vocabulary(void **state)
 
 static void refused(int which, const char *word)
 {
-    struct file f;
+    struct mk_file f;
     struct vocab v;
     struct err err = {0};
     begin(&f);
     if (which != 0) {
-        kv_arr(&f, "tokenizer.ggml.tokens", GGUF_STR, 2);
-        put_str(&f, "a", 1);
-        put_str(&f, "b", 1);
+        mk_kv_arr(&f, "tokenizer.ggml.tokens", GGUF_STR, 2);
+        mk_str(&f, "a", 1);
+        mk_str(&f, "b", 1);
     }
     if (which == 1) {
-        kv_arr(&f, "tokenizer.ggml.token_type", GGUF_I32, 1);
-        put_u32(&f, 1);
+        mk_kv_arr(&f, "tokenizer.ggml.token_type", GGUF_I32, 1);
+        mk_u32(&f, 1);
     }
     if (which == 2)
-        kv_u32(&f, "tokenizer.ggml.bos_token_id", 2);
+        mk_kv_u32(&f, "tokenizer.ggml.bos_token_id", 2);
     if (which == 3)
-        kv_u32(&f, "tokenizer.ggml.eos_token_id", 0x80000000u);
+        mk_kv_u32(&f, "tokenizer.ggml.eos_token_id", 0x80000000u);
     if (which == 4) {
-        kv_arr(&f, "tokenizer.ggml.merges", GGUF_I32, 1);
-        put_u32(&f, 1);
+        mk_kv_arr(&f, "tokenizer.ggml.merges", GGUF_I32, 1);
+        mk_u32(&f, 1);
     }
     if (which == 6)
-        kv_u32(&f, "llama.vocab_size", 3);
+        mk_kv_u32(&f, "llama.vocab_size", 3);
     int r = finish(&f, &v, &err);
     assert_int_equal(r, ERR_FORMAT);
     assert_non_null(strstr(err.msg, word));
