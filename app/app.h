@@ -1,0 +1,65 @@
+#ifndef APP_APP_H
+#define APP_APP_H
+/*
+ * What the files of app/ share: the program's parts, each with its entry, and the few things that all of them use.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "app/conf.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "history/hist.h"
+
+/* ---- reporting (app/report.c): the one place that tells a person of an error ---- */
+/* "hadal: <text>" on stderr, sanitized; returns the exit status of err->code. */
+int report(const struct err *err);
+/* "hadal: <text>" on stderr, sanitized: a notice, nothing failed. */
+void notice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- signals (app/sig.c) ---- */
+/*
+ * Blocks nothing and ends nothing by itself: SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGUSR1, SIGTSTP and SIGCONT (those that `tty` asks for)
+ * are written to a pipe that a poll loop reads; SIGPIPE is ignored. Fatal faults call `restore` (async-signal-safe, may be NULL) first.
+ */
+int sig_open(bool tty, void (*restore)(void), struct err *err); /* the descriptor to poll, or negative enum err_code */
+int sig_take(void);  /* the next signal that has come, 0: none */
+void sig_close(void);
+
+/* ---- history ---- */
+/* As the settings ask: *out is NULL with -n. A notice of hist_open (newer schema, read-only) is said on stderr. */
+int app_history(const struct conf *c, bool read_only, struct hist **out, struct err *err);
+/* The short id that a person sees and types: the last 6 characters of a ULID, lower case. */
+void short_id(const char *uid, char out[7]);
+/* "now", "5 min", "3 h", "tue", "14 Aug", "2025-03-01": when something was, seen from now. Both in milliseconds since 1970. */
+void when_text(int64_t then_ms, int64_t now_ms, char out[16]);
+
+/* ---- faces: each owns its poll loop and returns the exit status ---- */
+/* conf is the program's (the line face changes it by /set); h may be NULL. */
+int face_once(struct conf *conf, struct hist *h, const char *prompt, size_t n); /* one answer; `prompt` is the whole question, stdin included */
+int face_line(struct conf *conf, struct hist *h);
+
+/* ---- the engine process: `hadal --engine-fd N` ---- */
+int engine_main(int fd);
+
+/* ---- export and import (app/export.c, app/import.c), used by sub-commands and by slash commands ---- */
+enum export_format { EXPORT_MD, EXPORT_JSON };
+/* false: no such format. */
+bool export_format_parse(const char *name, enum export_format *out);
+/* Appends a session: Markdown of the path to its head, or JSON of the whole tree with every answer's provenance (what import reads). */
+int export_session(struct hist *h, int64_t session, enum export_format f, struct buf *out, struct err *err);
+/* Reads our own JSON: one session or an array of them. *n gets how many came in. All or nothing. */
+int import_sessions(struct hist *h, const char *json, size_t len, int *n, struct err *err);
+
+/* ---- sub-commands (one file each: app/cmd_ls.c ...; the table is app/cmd.c) ---- */
+struct cmd {
+    const char *name;
+    const char *args; /* as --help and the man page show them: "[SESSION]" */
+    const char *help; /* one line */
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
+};
+const struct cmd *cmd_find(const char *name); /* NULL: not a sub-command */
+const struct cmd *cmd_at(int i);              /* NULL behind the last */
+
+#endif
