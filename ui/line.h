@@ -7,20 +7,29 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* ---- output (term.c): the only writer to stdout/stderr while a face runs ---- */
+/*
+ * ---- output (term.c): the only writer to stdout/stderr while a face runs ----
+ * What returns bool returns false, with errno set, once the stream is closed (EPIPE) or cannot take more (ENOSPC, EIO, ...), and then always.
+ */
 enum term_stream { TERM_OUT, TERM_ERR };
-/* Foreign text, sanitized across chunks of the same stream. False: the stream is closed (EPIPE) or failed (errno). */
+/* Foreign text, sanitized across chunks of the same stream. */
 bool term_text(enum term_stream st, const char *s, size_t n);
 /* Ends a sanitized text: what still waits is written. */
 bool term_text_end(enum term_stream st);
-/* Our own words, not sanitized: may hold SGR. */
+/* Our own words, not sanitized: may hold SGR, which is left out where there is no colour. */
 bool term_say(enum term_stream st, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Bytes as they are: only for --raw, --json and files. */
 bool term_raw(enum term_stream st, const void *p, size_t n);
 bool term_is_tty(enum term_stream st);
 int term_columns(enum term_stream st); /* 80 when unknown */
-bool term_color(enum term_stream st);  /* tty, TERM not dumb, NO_COLOR unset */
-/* One progress line on stderr that replaces itself; only when stderr is a terminal; "" removes it. */
+bool term_color(enum term_stream st);  /* tty, TERM not dumb, NO_COLOR unset; or CLICOLOR_FORCE */
+bool term_at_start(enum term_stream st); /* nothing written yet, or the last byte was a newline */
+/* --plain: no colour, no status line; until now only what the environment says. */
+void term_plain(bool on);
+/*
+ * One progress line on stderr that replaces itself, cut to the width; only when stderr is a terminal, and when the cursor stands at
+ * the start of a line; "" removes it. Any other output to the terminal removes it first. Sanitized; no SGR.
+ */
 void term_status(const char *text);
 
 /* ---- input (prompt.c) ---- */

@@ -1,1 +1,9 @@
 # Tests of ui/. A cmocka program: add it to check_PROGRAMS and TESTS, give it _SOURCES, _CFLAGS = $(TEST_CFLAGS), _LDADD.
+if TESTS_BUILT
+UI_TESTS = %D%/t_term
+check_PROGRAMS += $(UI_TESTS)
+TESTS += $(UI_TESTS)
+%C%_t_term_SOURCES = %D%/t_term.c
+%C%_t_term_CFLAGS = $(TEST_CFLAGS)
+%C%_t_term_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
+endif
