@@ -1,8 +1,8 @@
 #ifndef KERNELS_POOL_H
 #define KERNELS_POOL_H
 /*
- * The compute threads. One generation thread calls; it takes part as thread 0. Workers spin shortly after a job and
- * then sleep on a futex. Nothing else in the program makes compute threads (OpenBLAS runs single-threaded inside them).
+ * The compute threads. One generation thread calls; it takes part as thread 0. Who waits spins shortly and then sleeps on a
+ * futex: an idle pool costs nothing. Nothing else in the program makes compute threads (OpenBLAS runs single-threaded inside them).
  */
 #include <stdatomic.h>
 
@@ -18,7 +18,7 @@ int pool_threads(const struct pool *p);
 /* Runs fn(arg, ith, nth) on every thread and returns when all are done. Not reentrant. */
 typedef void (*pool_fn)(void *arg, int ith, int nth);
 void pool_run(struct pool *p, pool_fn fn, void *arg);
-/* Inside fn: all threads meet. Spins, never sleeps. */
+/* Inside fn: all threads meet. */
 void pool_barrier(struct pool *p, int ith);
 
 /* Inside fn: items 0..n-1 are handed out in runs from a shared counter; set it to 0 before the pool_run or before a barrier. */

@@ -1,0 +1,196 @@
+/*
+ * The compute threads. What threads wait for are words: a counter on a cache line of its own that one thread raises and
+ * others watch. A watcher spins for a moment (phases of a net are microseconds apart), then sleeps on a futex: when other
+ * processes hold the cores, a spinning thread would keep its own sibling from running.
+ *
+ * - `go` counts jobs; workers watch it between jobs.
+ * - Threads meet in a tree of fan-in 8: each waits until its children have arrived, then raises its own `arrive`; the root
+ *   (thread 0) then raises `release`, which all others watch. The end of a job is the same without the release.
+ * - `round` counts the meetings of a thread; all threads take part in all of them, so the numbers agree.
+ * - Raising is an exchange, not a store: it is ordered before the look at `sleepers`, as a sleeper's mark is before its last
+ *   look at the value. One of the two sees the other, so no wake-up is lost.
+ */
+#include "config.h"
+#include "kernels/pool.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define LINE 64
+#define FAN_IN 8
+#define MAX_THREADS 1024
+#define SPIN_US 60       /* for the others, within a job */
+#define SPIN_IDLE_US 200 /* for the next job */
+
+struct word {
+    _Alignas(LINE) atomic_uint value;
+    atomic_int sleepers;
+};
+
+struct member {
+    struct word arrive;
+    _Alignas(LINE) unsigned round;
+    struct pool *pool;
+    pthread_t thread;
+};
+
+struct pool {
+    struct word go, release;
+    unsigned jobs;
+    pool_fn fn;
+    void *arg;
+    bool stop;
+    int n;
+    struct member member[];
+};
+
+static void relax(void)
+{
+#if defined __x86_64__ || defined __i386__
+    __builtin_ia32_pause();
+#elif defined __aarch64__
+    __asm__ volatile("yield");
+#endif
+}
+
+static bool reached(struct word *w, unsigned target, memory_order order)
+{
+    return (int)(atomic_load_explicit(&w->value, order) - target) >= 0;
+}
+
+static void raise_to(struct word *w, unsigned value)
+{
+    atomic_exchange(&w->value, value);
+    if (atomic_load(&w->sleepers))
+        syscall(SYS_futex, &w->value, FUTEX_WAKE_PRIVATE, 0x7fffffff, NULL, NULL, 0);
+}
+
+static void watch(struct word *w, unsigned target, int64_t spin_us)
+{
+    int64_t until = 0;
+    for (unsigned i = 1;; i++) {
+        if (reached(w, target, memory_order_acquire))
+            return;
+        relax();
+        if (i % 64)
+            continue;
+        int64_t now = clock_mono_us();
+        if (!until)
+            until = now + spin_us;
+        else if (now >= until)
+            break;
+    }
+    atomic_fetch_add(&w->sleepers, 1);
+    for (;;) {
+        unsigned seen = atomic_load(&w->value);
+        if ((int)(seen - target) >= 0)
+            break;
+        syscall(SYS_futex, &w->value, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0); /* a signal or a change of value: look again */
+    }
+    atomic_fetch_sub(&w->sleepers, 1);
+}
+
+/* Waits for the children of `ith`, then says that it and they have arrived. */
+static unsigned gather(struct pool *p, int ith)
+{
+    unsigned r = ++p->member[ith].round;
+    for (int c = ith * FAN_IN + 1; c <= ith * FAN_IN + FAN_IN && c < p->n; c++)
+        watch(&p->member[c].arrive, r, SPIN_US);
+    if (ith)
+        raise_to(&p->member[ith].arrive, r);
+    return r;
+}
+
+void pool_barrier(struct pool *p, int ith)
+{
+    if (p->n == 1)
+        return;
+    unsigned r = gather(p, ith);
+    if (ith)
+        watch(&p->release, r, SPIN_US);
+    else
+        raise_to(&p->release, r);
+}
+
+void pool_run(struct pool *p, pool_fn fn, void *arg)
+{
+    if (p->n > 1) {
+        p->fn = fn;
+        p->arg = arg;
+        raise_to(&p->go, ++p->jobs);
+    }
+    fn(arg, 0, p->n);
+    if (p->n > 1)
+        gather(p, 0);
+}
+
+static void *work(void *arg)
+{
+    struct member *m = arg;
+    struct pool *p = m->pool;
+    int ith = (int)(m - p->member);
+    for (unsigned job = 1;; job++) {
+        watch(&p->go, job, SPIN_IDLE_US);
+        if (p->stop)
+            return NULL;
+        p->fn(p->arg, ith, p->n);
+        gather(p, ith);
+    }
+}
+
+static void stop(struct pool *p, int started)
+{
+    p->stop = true;
+    raise_to(&p->go, ++p->jobs);
+    for (int i = 1; i < started; i++)
+        pthread_join(p->member[i].thread, NULL);
+    free(p);
+}
+
+int pool_create(int n_threads, struct pool **out, struct err *err)
+{
+    if (n_threads < 1 || n_threads > MAX_THREADS)
+        return err_set(err, ERR_USAGE, "%d compute threads are asked for; 1 to %d can be had", n_threads, MAX_THREADS);
+    size_t bytes = sizeof(struct pool) + (size_t)n_threads * sizeof(struct member);
+    struct pool *p = aligned_alloc(LINE, bytes);
+    if (!p)
+        return err_set(err, ERR_IO, "no memory for %d compute threads", n_threads);
+    memset(p, 0, bytes);
+    p->n = n_threads;
+    /* Signals are the business of the thread that made the pool. */
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int started = 1, rc = 0;
+    for (; started < n_threads && !rc; started += !rc) {
+        struct member *m = &p->member[started];
+        m->pool = p;
+        rc = pthread_create(&m->thread, NULL, work, m);
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc) {
+        stop(p, started);
+        return err_set(err, ERR_IO, "cannot start compute thread %d of %d: %s", started + 1, n_threads, strerror(rc));
+    }
+    *out = p;
+    return 0;
+}
+
+void pool_destroy(struct pool *p)
+{
+    if (p)
+        stop(p, p->n);
+}
+
+int pool_threads(const struct pool *p)
+{
+    return p->n;
+}
