@@ -21,6 +21,7 @@ struct conf {
     int max_tokens;     /* --max-tokens; 0: until the end or the context is full */
     struct sampler_conf sampler;
     bool seed_set;      /* else a fresh seed is drawn for each answer and stored */
+    bool system_given;  /* --system on this command line: it also replaces that of a session that goes on */
     /* which conversation */
     bool cont;          /* -c */
     char *session;      /* -s */
@@ -29,6 +30,7 @@ struct conf {
     bool json, jsonl, no_stream, stats, line, plain, raw, strict, verbose, no_stdin, question_first;
     char *out_file;     /* -o */
     char *prompt;       /* -p TEXT, or the words of the command line joined by spaces; NULL: none */
+    bool help, version;
 };
 
 /* Built-in values. */
@@ -38,6 +40,7 @@ void conf_finish(struct conf *c);
  * ERR_USAGE with a sentence that names the setting and what it takes. */
 int conf_set(struct conf *c, const char *name, const char *value, struct err *err);
 /* Config file and environment. A bad line is reported through `warn` with file and line, and does not stop the program. */
+int conf_load_file(struct conf *c, void (*warn)(void *arg, const char *text), void *arg, struct err *err); /* the first half of conf_load */
 int conf_load(struct conf *c, void (*warn)(void *arg, const char *text), void *arg, struct err *err);
 /* The sampler, limits and template settings as a JSON object (stored with each answer). Owned by the caller. */
 char *conf_params_json(const struct conf *c, uint64_t seed);
@@ -47,5 +50,9 @@ const char *conf_setting(const struct conf *c, int i, const char **help, struct 
 /* Resolves -m to a file: a path, a name (with or without .gguf) in $XDG_DATA_HOME/hadal/models/ (its unique part is enough), or
  * NULL: the default model there, else the only one. ERR_NOMODEL with what is there and what to do. Owned by the caller. */
 int conf_model_path(const char *name, char **path, struct err *err);
+/* The names of the files in models/, sorted, NULL behind the last; *dir: the folder. Both owned by the caller. NULL: there is no home. */
+char **conf_models(char **dir, int *n, struct err *err);
+void conf_models_free(char **list);
+int conf_model_default(char *const *list, int n); /* index of the one that no -m means; -1: none */
 
 #endif

@@ -56,7 +56,7 @@ int sampler_check(const struct sampler_conf *c, struct err *err)
     if (!rc)
         rc = range(err, "min-p", (double)c->min_p, 0, 1);
     if (!rc)
-        rc = range(err, "repeat-penalty", (double)c->repeat_penalty, 0.01, 100);
+        rc = range(err, "repeat-penalty", (double)c->repeat_penalty, (double)0.01f, 100);
     if (!rc)
         rc = range(err, "repeat-last", c->repeat_last, 0, 1 << 24);
     return rc;

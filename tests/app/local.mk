@@ -1,9 +1,15 @@
 # Tests of app/. A cmocka program: add it to check_PROGRAMS and TESTS, give it _SOURCES, _CFLAGS = $(TEST_CFLAGS), _LDADD.
 if TESTS_BUILT
 APP_TESTS = %D%/t_sig
-check_PROGRAMS += $(APP_TESTS)
-TESTS += $(APP_TESTS)
 %C%_t_sig_SOURCES = %D%/t_sig.c
 %C%_t_sig_CFLAGS = $(TEST_CFLAGS)
 %C%_t_sig_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
+
+APP_TESTS += %D%/t_conf
+%C%_t_conf_SOURCES = %D%/t_conf.c
+%C%_t_conf_CFLAGS = $(TEST_CFLAGS)
+%C%_t_conf_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += $(APP_TESTS)
+TESTS += $(APP_TESTS)
 endif
