@@ -8,6 +8,7 @@
  * per 32 (struct act); integer dot products are exact and the float sums have one order for each (r, t), so the result does
  * not depend on how many tokens or rows are computed at once, nor on threads. The same holds for F32, F16 and BF16 weights.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,7 +31,7 @@ struct mat {
     size_t bytes;    /* of data */
 };
 
-/* Bytes of the packed form (0: this type has no kernel). Alignment wanted: 64. */
+/* Bytes of the packed form; 0: nothing multiplies this type (no decoder, or integers). Alignment wanted: 64. */
 size_t mat_bytes(enum isa isa, enum qtype type, int rows, int cols);
 /* Lays out *m over memory of mat_bytes(). */
 void mat_init(struct mat *m, enum isa isa, enum qtype type, int rows, int cols, void *memory);
@@ -54,9 +55,11 @@ void act_quantize(struct act *a, enum isa isa, int t0, int t1, int c0, int c1);
 size_t mat_scratch_bytes(enum isa isa, int max_cols, int max_tokens);
 /*
  * y[t * ldy + r - y_row0] for r in [r0, r1) (as in mat_pack) and all tokens of `a`. `scratch` is this thread's. `bias` (rows floats, or
- * NULL) is added. Reads a->q for quantized matrices, a->f for F32/F16/BF16.
+ * NULL) is added. Reads a->q or a->f, as mat_reads_q says.
  */
 void mat_mul(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, int y_row0, const float *bias, void *scratch);
+/* Whether products with this type read a->q (the types with integer kernels) or a->f (all others, which are decoded by panels). */
+bool mat_reads_q(enum qtype type);
 /* Decodes one row back to float32 (for embeddings that share the packed output matrix). */
 void mat_row(const struct mat *m, int row, float *dst);
 

@@ -5,4 +5,12 @@ TESTS += %D%/t_pool
 %C%_t_pool_SOURCES = %D%/t_pool.c
 %C%_t_pool_CFLAGS = $(TEST_CFLAGS)
 %C%_t_pool_LDADD = $(KERN_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += %D%/t_quant %D%/t_mat
+TESTS += %D%/t_quant %D%/t_mat
+%C%_t_quant_SOURCES = %D%/t_quant.c
+%C%_t_quant_CFLAGS = $(TEST_CFLAGS)
+%C%_t_quant_LDADD = $(KERN_LIBS) $(CMOCKA_LIBS)
+%C%_t_mat_SOURCES = %D%/t_mat.c
+%C%_t_mat_CFLAGS = $(TEST_CFLAGS)
+%C%_t_mat_LDADD = $(KERN_LIBS) $(CMOCKA_LIBS)
 endif

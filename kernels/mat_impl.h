@@ -1,0 +1,72 @@
+#ifndef KERNELS_MAT_IMPL_H
+#define KERNELS_MAT_IMPL_H
+/*
+ * What mat.c and the kernels of each instruction set share: layouts, and the table of entry points. Included by files that are compiled
+ * with an ISA's own flags, so everything here is a constant, a type or `static inline`.
+ *
+ * Weights. A panel is MAT_PANEL rows. How a type lies in it:
+ *   MAT_ROWS   rows as in the file: every quantized type on the scalar level, and types without a kernel on all levels
+ *   MAT_TILES  quantized, on a vector level: tiles of `tile` rows (16 or 8), each a sequence of blocks along the columns; a block of R
+ *              rows has R times the bytes of the file's block, as vectors of R dwords (or R half floats) in the order of their use
+ *   MAT_FLOATS F32, F16, BF16: element (row, k) at [k][row], 16 rows
+ * Rows beyond the matrix are zero.
+ *
+ * Tile blocks (v = R dwords, one a row; h = R half floats; "x4" four vectors one after another):
+ *   Q4_0  h d, v qs x4                            Q4_1  h d, h m, v qs x4
+ *   Q5_0  h d, v plane, v qs x4                   Q5_1  h d, h m, v plane, v qs x4
+ *   Q8_0  h d, v qs x8 (on AVX-512 with 128 added to each byte)
+ *   Q4_K  h d, h dmin, v scales x3, v qs x32      Q5_K  h d, h dmin, v scales x3, (v plane, v qs x4) x8
+ *   Q6_K  h d, v scales x4, (v ql[4i..], v ql[32 + 4i..], v qh[4i..]) for i < 8, twice (the halves of 128 elements)
+ * A plane holds the fifth bits of the four vectors behind it: bit i of byte b belongs to the low nibble of byte b of vector i, bit 4 + i
+ * to the high nibble.
+ *
+ * Activations. Tokens lie in panels of up to `panel` tokens; the last one is narrower. In a panel of w tokens 32 elements are a record of
+ * ACT_WORDS * w dwords: q[8][w] (dword i of token j: elements 4i..4i+3), then w each of: scale d, d * sum, -sum, -sum of the first 16,
+ * -sum of the last 16 (d and d * sum are floats, the others int32).
+ */
+#include <stdint.h>
+
+#include "kernels/mat.h"
+
+enum mat_layout { MAT_NONE, MAT_ROWS, MAT_TILES, MAT_FLOATS };
+
+enum { ACT_Q = 0, ACT_D = 8, ACT_DSUM = 9, ACT_NSUM = 10, ACT_NHALF = 11, ACT_WORDS = 13 };
+
+/* A block of 32 whose largest magnitude is below this is taken as zero (127 / amax must be finite). */
+#define ACT_TINY 1e-36f
+
+/* One instruction set. */
+struct mat_isa {
+    int tile;  /* rows of a tile, 0: no tiles */
+    int panel; /* tokens of an activation panel */
+    void (*quantize)(struct act *a, int t0, int t1, int c0, int c1);
+    /* As mat_mul. */
+    void (*mul)(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias, void *scratch);
+};
+
+extern const struct mat_isa mat_scalar, mat_avx2, mat_avx512;
+
+enum mat_layout mat_layout(enum isa isa, enum qtype type);
+/* Decodes panel p (16 rows) to float32 [k][16], rows beyond the matrix as zero; `row` has room for cols floats. */
+void mat_decode_panel(const struct mat *m, int p, float *dst, float *row);
+
+/* mat_pack.c: n <= tile rows of file blocks into a tile (the rest zero), and one row of a block back. `flip`: Q8_0 gets 128 added. */
+void mat_pack_tile(enum qtype type, int tile, bool flip, const uint8_t *src, size_t row_bytes, int n, int blocks, void *dst);
+void mat_unpack_block(enum qtype type, int tile, bool flip, const void *src, int row, uint8_t *dst);
+
+/* The record of panel-wise activations that holds (token, column); `w` gets the panel's width, `j` the token's place in it. */
+static inline uint32_t *act_record(const struct act *a, int panel, int t, int col, int *w, int *j)
+{
+    int first = t / panel * panel;
+    *w = a->n - first < panel ? a->n - first : panel;
+    *j = t - first;
+    return (uint32_t *)a->q + ((size_t)first * (size_t)(a->cols / 32) + (size_t)*w * (size_t)(col / 32)) * ACT_WORDS;
+}
+
+/* Types with integer kernels; the others are multiplied as floats. */
+static inline bool mat_is_integer(enum qtype t)
+{
+    return t == Q_Q4_0 || t == Q_Q4_1 || t == Q_Q5_0 || t == Q_Q5_1 || t == Q_Q8_0 || t == Q_Q4_K || t == Q_Q5_K || t == Q_Q6_K;
+}
+
+#endif
