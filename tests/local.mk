@@ -17,6 +17,7 @@ include tests/model/local.mk
 include tests/history/local.mk
 include tests/ui/local.mk
 include tests/app/local.mk
+include tests/fuzz/local.mk
 
 check-local: check-TESTS
 	@$(SHELL) $(top_srcdir)/tests/summary.sh .

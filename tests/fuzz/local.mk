@@ -1,0 +1,25 @@
+# Fuzz targets. `make check` replays their corpora (replay.c); `make fuzz-smoke` fuzzes each for FUZZ_SECONDS with clang's libFuzzer.
+# A target: its program below (linking its room's libraries), its line in FUZZ_TARGETS with every source it stands on, and a corpus folder.
+FUZZ_SECONDS = 20
+FUZZ_BASE = base/buf.c base/clock.c base/err.c base/log.c base/mem.c base/num.c base/path.c base/sane.c base/utf8.c
+FUZZ_MODEL = model/gguf.c model/tok.c model/tok_bpe.c model/tok_pre.c model/template.c kernels/quant_ref.c
+FUZZ_TARGETS = \
+	'fuzz_gguf: %D%/fuzz_gguf.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
+	'fuzz_tok: %D%/fuzz_tok.c $(FUZZ_MODEL) $(FUZZ_BASE)'
+
+FUZZ_TESTS = %D%/fuzz_gguf %D%/fuzz_tok
+check_PROGRAMS += $(FUZZ_TESTS)
+TESTS += $(FUZZ_TESTS)
+%C%_fuzz_gguf_SOURCES = %D%/fuzz_gguf.c %D%/replay.c %D%/fuzz.h
+%C%_fuzz_gguf_CFLAGS = $(AM_CFLAGS)
+%C%_fuzz_gguf_LDADD = $(MODEL_LIBS)
+%C%_fuzz_tok_SOURCES = %D%/fuzz_tok.c %D%/replay.c tests/model/mkgguf.h
+%C%_fuzz_tok_CFLAGS = $(AM_CFLAGS)
+%C%_fuzz_tok_LDADD = $(MODEL_LIBS)
+
+.PHONY: fuzz-smoke
+fuzz-smoke:
+	$(SHELL) $(srcdir)/%D%/smoke.sh $(abs_top_srcdir) $(abs_top_builddir) $(FUZZ_SECONDS) \
+	  '$(UTF8PROC_CFLAGS) $(XXHASH_CFLAGS)' '$(UTF8PROC_LIBS) $(XXHASH_LIBS) -lm' $(FUZZ_TARGETS)
+
+EXTRA_DIST += %D%/smoke.sh %D%/corpus
