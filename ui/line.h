@@ -32,24 +32,39 @@ void term_plain(bool on);
  */
 void term_status(const char *text);
 
-/* ---- input (prompt.c) ---- */
+/*
+ * ---- input (prompt.c) ----
+ * Between prompt_open and prompt_close the terminal does not echo: keys go to readline, which draws only while the prompt is shown. While
+ * it is hidden the line is edited all the same, unseen, and a whole input is delivered at once; the next prompt_show shows what stands there.
+ * The callbacks come out of prompt_read and prompt_interrupt, and may call anything here.
+ */
 struct prompt_conf {
     const char *name;   /* rl_readline_name: "hadal" */
+    bool plain;         /* no escape sequences */
     void *arg;
-    void (*line)(void *arg, char *text); /* a whole input, multi-line joined by \n; owned by the callee. NULL: end of input (Ctrl-D) */
-    void (*interrupt)(void *arg);        /* Ctrl-C on an empty line */
+    /*
+     * A whole input, multi-line joined by \n, valid UTF-8; owned by the callee. NULL: end of input (Ctrl-D). The prompt is hidden then, the
+     * cursor at the start of a line.
+     */
+    void (*line)(void *arg, char *text);
+    void (*interrupt)(void *arg);                   /* Ctrl-C on an empty line, or while the prompt is hidden (whatever stands in the line stays) */
+    void (*discard)(void *arg, const char *text);   /* Ctrl-C took this text out of the line (already remembered); may be NULL */
     /* Completion: the i-th word that may stand where text[0..n) ends; NULL ends the list. `start` is the word's offset in the line. Owned by prompt.c (malloc). */
     char *(*complete)(void *arg, const char *line, int start, const char *word, int i);
 };
 int prompt_open(const struct prompt_conf *c); /* 0, or -1 when stdin is no terminal */
 void prompt_close(void);                      /* gives the terminal back; async-signal-safe part in prompt_restore */
 void prompt_restore(void);                    /* async-signal-safe */
-void prompt_show(const char *prompt);         /* the prompt appears, with what was typed meanwhile */
+void prompt_show(const char *prompt);         /* at the start of a line. \1 and \2 in it enclose what has no width (SGR) */
 void prompt_hide(void);                       /* before output: the edited line is kept, typing goes on into it */
+bool prompt_shown(void);
 void prompt_read(void);                       /* stdin is readable */
+void prompt_interrupt(void);                  /* SIGINT came: as the key Ctrl-C */
 void prompt_remember(const char *text);       /* an entry of the Up-key history */
-void prompt_prefill(const char *text);        /* puts text into the line (edit, draft) */
-char *prompt_draft(void);                     /* what stands in the line; owned by the caller */
+void prompt_prefill(const char *text);        /* puts text into the line (edit, draft) in place of what is there */
+char *prompt_draft(void);                     /* what stands in the line, "" when empty; owned by the caller */
 void prompt_winch(void);
+void prompt_suspend(void);                    /* SIGTSTP came: gives the terminal back and stops the process group */
+void prompt_resume(void);                     /* SIGCONT came: takes the terminal again if it is ours */
 
 #endif

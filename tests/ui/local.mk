@@ -1,9 +1,12 @@
 # Tests of ui/. A cmocka program: add it to check_PROGRAMS and TESTS, give it _SOURCES, _CFLAGS = $(TEST_CFLAGS), _LDADD.
 if TESTS_BUILT
-UI_TESTS = %D%/t_term
+UI_TESTS = %D%/t_term %D%/t_prompt
 check_PROGRAMS += $(UI_TESTS)
 TESTS += $(UI_TESTS)
 %C%_t_term_SOURCES = %D%/t_term.c
 %C%_t_term_CFLAGS = $(TEST_CFLAGS)
 %C%_t_term_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
+%C%_t_prompt_SOURCES = %D%/t_prompt.c
+%C%_t_prompt_CFLAGS = $(TEST_CFLAGS)
+%C%_t_prompt_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
 endif

@@ -1,0 +1,768 @@
+/*
+ * The input line: GNU readline in callback mode, with its own display on the real terminal.
+ *
+ * In front of readline stands a small input layer, because readline itself would block in the middle of a paste that comes in several
+ * reads. It takes raw bytes from the terminal and does three things: a bracketed paste is collected whole and inserted as data; so is
+ * all that comes within BURST_MS after a paste (an end marker may be forged, and a newline behind it must not send anything); the
+ * interrupt and suspend characters are taken out, in their place between the other keys. Everything else is readline's, and so are the
+ * user's inputrc, bindings, undo and history keys.
+ *
+ * The terminal is in our mode from prompt_open to prompt_close (readline's own preparation at each line is switched off), so keys typed
+ * while an answer runs are neither echoed nor lost. Hidden means: readline works on, with no echo and a display function that does nothing.
+ *
+ * Accepted lines are collected while readline is on the stack and delivered after it has returned, so that a callback may do anything.
+ *
+ * A long paste stands in the line as a label, [paste 1: 214 lines]; whoever takes the text out of the line gets the paste itself.
+ */
+#include "config.h"
+#include "ui/line.h"
+
+#include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <readline/history.h>
+#include <readline/readline.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+
+#define PASTE_BEGIN "\x1b[200~"
+#define PASTE_END "\x1b[201~"
+#define MARK_LEN 6
+#define ESCAPE_MS 25                  /* how long the rest of an escape sequence may take */
+#define BURST_MS 100
+#define BURST_BYTES 8                 /* more than a hand types at once: the burst goes on */
+#define INPUT_MAX ((size_t)64 << 20)  /* a paste */
+#define LABEL_FROM 2000               /* bytes of a paste that is shown by a label */
+#define HISTORY_MAX 2000
+#define TOO_LONG "[a paste was left out: it is longer than 64 MB]"
+
+static struct prompt_conf conf;
+static bool is_open, shown, at_end;
+static volatile sig_atomic_t prepared;
+static struct termios saved_tty;
+static char *shown_prompt;
+
+/* Input layer. */
+static struct buf in = {.max = INPUT_MAX};    /* bytes read and not yet looked at */
+static struct buf keys = {.max = INPUT_MAX};  /* bytes for readline */
+static size_t keys_at;
+static struct buf paste = {.max = INPUT_MAX};
+static bool in_paste;
+static int64_t burst_until;
+static struct utf8_wait burst_tail; /* a character cut by the end of a read */
+
+/* What readline has accepted and nobody has heard of yet. */
+static char **lines;
+static size_t n_lines;
+
+static struct label {
+    char *name, *text;
+} *labels;
+static size_t n_labels;
+
+/* Set while readline has been told about a resume by prompt_suspend: the SIGCONT that follows needs no second prompt. */
+static bool just_resumed;
+
+static const char white[] = " \t\n";
+
+/* ---- the terminal's modes ---- */
+
+static bool is_foreground(void)
+{
+    return tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+static bool is_dumb(void)
+{
+    const char *t = getenv("TERM");
+    return !t || !*t || !strcmp(t, "dumb");
+}
+
+static bool has_paste_mode(void)
+{
+    const char *v = rl_variable_value("enable-bracketed-paste");
+    return v && !strcmp(v, "on") && !is_dumb();
+}
+
+static void prepare(void)
+{
+    struct termios t = saved_tty;
+    t.c_lflag &= ~(tcflag_t)(ICANON | ECHO | IEXTEN);
+    t.c_iflag &= ~(tcflag_t)(ICRNL | INLCR | IGNCR | ISTRIP | INPCK);
+    t.c_cc[VMIN] = 1;
+    t.c_cc[VTIME] = 0;
+    /* These come as keys, in order with the others; VQUIT stays the emergency exit. */
+    t.c_cc[VINTR] = t.c_cc[VSUSP] = _POSIX_VDISABLE;
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &t);
+    prepared = 1;
+    if (has_paste_mode()) {
+        fputs("\x1b[?2004h", rl_outstream);
+        fflush(rl_outstream);
+        prepared = 2;
+    }
+}
+
+void prompt_restore(void)
+{
+    static const char off[] = "\x1b[0m\x1b[?2004l";
+    int was = prepared;
+    if (!was)
+        return;
+    prepared = 0;
+    tcsetattr(STDIN_FILENO, TCSANOW, &saved_tty);
+    if (was == 2 && write(STDOUT_FILENO, off, sizeof off - 1) < 0) {
+        /* nothing better can be done */
+    }
+}
+
+/* Readline prepares the terminal for each line; ours is prepared once. */
+static void prepare_nothing(int meta)
+{
+    (void)meta;
+}
+
+static void deprepare_nothing(void)
+{
+}
+
+/* ---- showing and hiding ---- */
+
+static void display_nothing(void)
+{
+}
+
+static void set_shown(bool on)
+{
+    shown = on;
+    rl_tty_set_echoing(on);
+    rl_redisplay_function = on ? rl_redisplay : display_nothing;
+}
+
+bool prompt_shown(void)
+{
+    return shown;
+}
+
+void prompt_show(const char *text)
+{
+    if (!is_open)
+        return;
+    if (shown && !strcmp(shown_prompt, text))
+        return;
+    term_status("");
+    prompt_hide();
+    if (!shown_prompt || strcmp(shown_prompt, text)) {
+        free(shown_prompt);
+        shown_prompt = mem_strdup(text);
+        rl_set_prompt(text);
+    }
+    set_shown(true);
+    rl_on_new_line();
+    rl_redisplay();
+}
+
+void prompt_hide(void)
+{
+    if (!shown)
+        return;
+    if (conf.plain)
+        fputs("\n", rl_outstream);
+    else
+        rl_clear_visible_line();
+    fflush(rl_outstream);
+    set_shown(false);
+}
+
+void prompt_winch(void)
+{
+    if (is_open)
+        rl_resize_terminal();
+}
+
+/* ---- text in and out of the line ---- */
+
+/* Only what may stand in a line: valid UTF-8, no control characters but tab and newline; CR LF and CR are newlines. */
+static char *clean(const char *s, size_t n)
+{
+    struct buf good = BUF_INIT(3 * INPUT_MAX), out = BUF_INIT(3 * INPUT_MAX);
+    utf8_repair(&good, s, n);
+    const char *p = buf_str(&good);
+    for (size_t i = 0, len; i < good.len; i += len) {
+        uint32_t c = utf8_decode(p + i, good.len - i, &len);
+        if (c == '\r') {
+            buf_addch(&out, '\n');
+            if (i + 1 < good.len && p[i + 1] == '\n')
+                len = 2;
+        } else if (c == '\t' || c == '\n' || (c >= 0x20 && c != 0x7F && !(c >= 0x80 && c < 0xA0))) {
+            buf_add(&out, p + i, len);
+        }
+    }
+    buf_finish(&good);
+    return out.len ? buf_take(&out) : mem_strdup("");
+}
+
+/* The text with each label that still stands there replaced by its paste. */
+static char *expand(const char *s)
+{
+    struct buf out = BUF_INIT(4 * INPUT_MAX);
+    while (*s) {
+        size_t best = n_labels, len = 0;
+        if (*s == '[')
+            for (size_t i = 0; i < n_labels; i++)
+                if (!strncmp(s, labels[i].name, len = strlen(labels[i].name))) {
+                    best = i;
+                    break;
+                }
+        if (best < n_labels) {
+            buf_addstr(&out, labels[best].text);
+            s += len;
+        } else {
+            buf_addch(&out, *s++);
+        }
+    }
+    return out.len ? buf_take(&out) : mem_strdup("");
+}
+
+static void drop_labels(void)
+{
+    for (size_t i = 0; i < n_labels; i++) {
+        free(labels[i].name);
+        free(labels[i].text);
+    }
+    free(labels);
+    labels = NULL;
+    n_labels = 0;
+}
+
+static const char *add_label(char *text)
+{
+    size_t count = 1;
+    for (const char *p = text; *p; p++)
+        count += *p == '\n' && p[1];
+    labels = mem_grow(labels, n_labels + 1, sizeof *labels);
+    labels[n_labels].name = mem_printf("[paste %zu: %zu line%s, %zu characters]", n_labels + 1, count, count == 1 ? "" : "s", utf8_count(text, strlen(text)));
+    labels[n_labels].text = text;
+    return labels[n_labels++].name;
+}
+
+/* Foreign bytes into the line at the cursor: one step for undo. */
+static void insert(const char *s, size_t n)
+{
+    char *text = clean(s, n);
+    if (*text) {
+        rl_callback_sigcleanup(); /* a search or a half-typed sequence ends here */
+        rl_begin_undo_group();
+        if (strlen(text) > LABEL_FROM) {
+            rl_insert_text(add_label(text));
+            text = NULL;
+        } else {
+            rl_insert_text(text);
+        }
+        rl_end_undo_group();
+        rl_redisplay_function();
+    }
+    free(text);
+}
+
+void prompt_prefill(const char *text)
+{
+    if (!is_open)
+        return;
+    char *good = clean(text, strlen(text));
+    rl_replace_line(good, 1);
+    rl_point = rl_end;
+    free(good);
+    rl_redisplay_function();
+}
+
+char *prompt_draft(void)
+{
+    return is_open && rl_line_buffer ? expand(rl_line_buffer) : mem_strdup("");
+}
+
+void prompt_remember(const char *text)
+{
+    if (!is_open || !*text)
+        return;
+    char *good = clean(text, strlen(text));
+    bool browsing = where_history() != history_length;
+    HIST_ENTRY *last = history_length ? history_get(history_base + history_length - 1) : NULL;
+    if (!last || strcmp(last->line, good))
+        add_history(good);
+    if (!browsing)
+        using_history();
+    free(good);
+}
+
+/* ---- readline's functions of ours ---- */
+
+/* A newline in the text instead of its end. */
+static int insert_newline(int count, int key)
+{
+    (void)count;
+    (void)key;
+    return rl_insert_text("\n") > 0 ? 0 : 1;
+}
+
+/* Stands where accept-line was bound: a backslash at the end asks for another line. */
+static int accept(int count, int key)
+{
+    int n = 0;
+    while (n < rl_end && rl_line_buffer[rl_end - 1 - n] == '\\')
+        n++;
+    if (n % 2 == 0)
+        return rl_newline(count, key);
+    rl_begin_undo_group();
+    rl_delete_text(rl_end - 1, rl_end);
+    rl_point = rl_end;
+    rl_insert_text("\n");
+    rl_end_undo_group();
+    return 0;
+}
+
+static void rebind(Keymap map)
+{
+    char **seq = rl_invoking_keyseqs_in_map(rl_newline, map);
+    for (size_t i = 0; seq && seq[i]; i++) {
+        rl_bind_keyseq_in_map(seq[i], accept, map);
+        free(seq[i]);
+    }
+    free(seq);
+}
+
+/* Alt-Enter is a newline, unless the inputrc says something else. (What readline has there switches to vi mode, which nobody expects.) */
+static void bind_alt_enter(void)
+{
+    static const char *const seqs[] = {"\\e\\C-m", "\\e\\C-j"}, *const raw[] = {"\x1b\r", "\x1b\n"};
+    for (int i = 0; i < 2; i++) {
+        rl_command_func_t *f = rl_function_of_keyseq(raw[i], emacs_standard_keymap, NULL);
+        if (!f || f == rl_vi_editing_mode)
+            rl_bind_keyseq_in_map(seqs[i], insert_newline, emacs_standard_keymap);
+    }
+}
+
+static void on_line(char *text)
+{
+    if (text) {
+        lines = mem_grow(lines, n_lines + 1, sizeof *lines);
+        lines[n_lines++] = text;
+    } else {
+        at_end = true;
+        if (shown)
+            fputs("\n", rl_outstream);
+        fflush(rl_outstream);
+    }
+    set_shown(false);
+}
+
+static int next_key(FILE *f)
+{
+    (void)f;
+    if (keys_at < keys.len)
+        return (unsigned char)keys.data[keys_at++];
+    /* Readline wants the rest of a sequence at once; it is on its way. */
+    struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+    unsigned char c;
+    for (;;) {
+        if (poll(&p, 1, -1) < 0 && errno != EINTR)
+            return EOF;
+        ssize_t n = read(STDIN_FILENO, &c, 1);
+        if (n == 1)
+            return c;
+        if (n == 0 || (errno != EINTR && errno != EAGAIN))
+            return EOF;
+    }
+}
+
+static int have_key(void)
+{
+    return keys_at < keys.len;
+}
+
+static char **complete_word(const char *word, int start, int end)
+{
+    (void)end;
+    rl_attempted_completion_over = 1; /* never file names on its own */
+    if (!conf.complete)
+        return NULL;
+    char **m = NULL;
+    size_t n = 0;
+    for (char *w; (w = conf.complete(conf.arg, rl_line_buffer, start, word, (int)n)); n++) {
+        m = mem_grow(m, n + 3, sizeof *m);
+        m[n + 1] = w;
+    }
+    if (!n)
+        return NULL;
+    /* First the longest common beginning; never shorter than the word (matches may differ from it in case). */
+    size_t len = strlen(m[1]);
+    for (size_t i = 2; i <= n; i++) {
+        size_t k = 0;
+        while (k < len && m[i][k] == m[1][k])
+            k++;
+        while (k && ((unsigned char)m[1][k] & 0xC0) == 0x80)
+            k--;
+        len = k;
+    }
+    m[0] = n > 1 && len < strlen(word) ? mem_strdup(word) : mem_strndup(m[1], len);
+    m[n + 1] = NULL;
+    if (n == 1) { /* then readline wants it alone */
+        free(m[1]);
+        m[1] = NULL;
+    }
+    size_t l = strlen(m[0]);
+    rl_completion_append_character = l && (m[0][l - 1] == '/' || m[0][l - 1] == '=') ? 0 : ' ';
+    return m;
+}
+
+static void display_matches(char **m, int n, int longest)
+{
+    if (!shown)
+        return;
+    rl_display_match_list(m, n, longest);
+    rl_forced_update_display();
+}
+
+/* ---- opening and closing ---- */
+
+/* What we speak is UTF-8 whatever the locale says; readline looks at the environment again for each line. */
+static void use_utf8(void)
+{
+    setlocale(LC_CTYPE, "");
+    if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0 && setlocale(LC_CTYPE, "C.UTF-8"))
+        setenv("LC_ALL", "C.UTF-8", 1);
+}
+
+int prompt_open(const struct prompt_conf *c)
+{
+    if (is_open || tcgetattr(STDIN_FILENO, &saved_tty) < 0)
+        return -1;
+    conf = *c;
+    rl_readline_name = c->name;
+    rl_instream = stdin;
+    rl_outstream = stdout;
+    rl_catch_signals = rl_catch_sigwinch = rl_change_environment = 0;
+    rl_prep_term_function = prepare_nothing;
+    rl_deprep_term_function = deprepare_nothing;
+    rl_getc_function = next_key;
+    rl_input_available_hook = have_key;
+    rl_completion_display_matches_hook = display_matches;
+    rl_attempted_completion_function = complete_word;
+    rl_basic_word_break_characters = white;
+    rl_completer_word_break_characters = white;
+    rl_completer_quote_characters = "";
+    rl_sort_completion_matches = 0;
+    rl_completion_query_items = -1; /* a question would block */
+    if (c->plain)
+        rl_terminal_name = "dumb";
+    rl_add_funmap_entry("hadal-newline", insert_newline);
+    rl_add_funmap_entry("hadal-accept", accept);
+    use_utf8();
+    rl_initialize(); /* with its own display function: it would ask no terminal otherwise */
+    set_shown(false);
+    rl_variable_bind("page-completions", "off");
+    rl_variable_bind("bell-style", c->plain ? "none" : rl_variable_value("bell-style"));
+    rl_completion_query_items = -1;
+    rebind(emacs_standard_keymap);
+    rebind(vi_insertion_keymap);
+    rebind(vi_movement_keymap);
+    bind_alt_enter();
+    const char *bind_special = rl_variable_value("bind-tty-special-chars");
+    if (bind_special && !strcmp(bind_special, "on"))
+        rl_tty_set_default_bindings(rl_get_keymap());
+    if (!history_is_stifled())
+        stifle_history(HISTORY_MAX);
+    is_open = true;
+    at_end = in_paste = false;
+    burst_until = 0;
+    if (is_foreground())
+        prepare();
+    rl_callback_handler_install("", on_line);
+    return 0;
+}
+
+void prompt_close(void)
+{
+    if (!is_open)
+        return;
+    prompt_hide();
+    rl_callback_handler_remove();
+    prompt_restore();
+    is_open = false;
+    buf_finish(&in);
+    buf_finish(&keys);
+    buf_finish(&paste);
+    keys_at = 0;
+    free(shown_prompt);
+    shown_prompt = NULL;
+    drop_labels();
+    clear_history();
+}
+
+/* ---- keys ---- */
+
+/* Tells the program of what readline has accepted. */
+static void deliver(void)
+{
+    while (n_lines && is_open) {
+        char *raw = lines[0];
+        memmove(lines, lines + 1, --n_lines * sizeof *lines);
+        char *full = expand(raw);
+        free(raw);
+        struct buf text = BUF_INIT(12 * INPUT_MAX);
+        utf8_repair(&text, full, strlen(full));
+        free(full);
+        while (text.len && text.data[text.len - 1] == '\n')
+            text.data[--text.len] = 0;
+        conf.line(conf.arg, text.len ? buf_take(&text) : mem_strdup(""));
+        buf_finish(&text);
+    }
+    if (!n_lines) {
+        free(lines);
+        lines = NULL;
+    }
+    if (at_end && is_open) {
+        at_end = false;
+        conf.line(conf.arg, NULL);
+    }
+}
+
+/* Remembers the text of the line, and tells of it, unless it is an old entry that was only looked at. */
+static void discard(void)
+{
+    char *text = prompt_draft();
+    HIST_ENTRY *old = current_history();
+    if (*text && !(old && !strcmp(old->line, text))) {
+        prompt_remember(text);
+        if (conf.discard)
+            conf.discard(conf.arg, text);
+    }
+    free(text);
+}
+
+void prompt_interrupt(void)
+{
+    if (!is_open)
+        return;
+    if (!shown) {
+        conf.interrupt(conf.arg);
+        return;
+    }
+    rl_callback_sigcleanup();
+    if (!rl_end && where_history() == history_length) {
+        conf.interrupt(conf.arg);
+        return;
+    }
+    rl_point = rl_end;
+    rl_redisplay();
+    fputs("^C\n", rl_outstream);
+    fflush(rl_outstream);
+    set_shown(false);
+    discard();
+    bool browsing = where_history() != history_length;
+    rl_free_line_state();
+    rl_replace_line("", 1);
+    using_history();
+    if (browsing) { /* the line that was set aside when the history was entered goes the same way */
+        rl_maybe_unsave_line();
+        discard();
+        rl_replace_line("", 1);
+    }
+    set_shown(true);
+    rl_on_new_line();
+    rl_redisplay();
+}
+
+static void feed(const char *s, size_t n)
+{
+    buf_reset(&keys);
+    keys_at = 0;
+    buf_add(&keys, s, n);
+    while (keys_at < keys.len && is_open) {
+        rl_callback_read_char();
+        deliver();
+    }
+    buf_reset(&keys);
+    keys_at = 0;
+}
+
+/* Keys outside of pastes: the characters that are signals elsewhere are taken out. */
+static void feed_keys(const char *s, size_t n)
+{
+    cc_t intr = saved_tty.c_cc[VINTR], susp = saved_tty.c_cc[VSUSP];
+    size_t from = 0;
+    for (size_t i = 0; i < n && is_open; i++) {
+        bool is_intr = intr != _POSIX_VDISABLE && (cc_t)s[i] == intr, is_susp = susp != _POSIX_VDISABLE && (cc_t)s[i] == susp;
+        if (!is_intr && !is_susp)
+            continue;
+        feed(s + from, i - from);
+        from = i + 1;
+        if (is_open && is_intr)
+            prompt_interrupt();
+        else if (is_open)
+            prompt_suspend();
+    }
+    if (is_open)
+        feed(s + from, n - from);
+}
+
+/* Bytes at the end of s that may be the beginning of `mark`. */
+static size_t partial(const char *s, size_t n, const char *mark)
+{
+    for (size_t k = n < MARK_LEN - 1 ? n : MARK_LEN - 1; k > 0; k--)
+        if (!memcmp(s + n - k, mark, k))
+            return k;
+    return 0;
+}
+
+static const char *find(const char *s, size_t n, const char *mark)
+{
+    return memmem(s, n, mark, MARK_LEN);
+}
+
+/* The paste is whole. A marker inside it is not text. */
+static void end_paste(void)
+{
+    in_paste = false;
+    struct buf out = BUF_INIT(INPUT_MAX);
+    const char *s = buf_str(&paste), *hit;
+    size_t n = paste.len;
+    while ((hit = find(s, n, PASTE_BEGIN))) {
+        buf_add(&out, s, (size_t)(hit - s));
+        n -= (size_t)(hit - s) + MARK_LEN;
+        s = hit + MARK_LEN;
+    }
+    buf_add(&out, s, n);
+    if (buf_over(&paste))
+        insert(TOO_LONG, sizeof TOO_LONG - 1);
+    else
+        insert(buf_str(&out), out.len);
+    buf_finish(&out);
+    buf_finish(&paste);
+    burst_until = clock_mono_us() + BURST_MS * 1000;
+}
+
+/* What comes right behind a paste. A character may be cut by the end of what has been read, unless another paste follows. */
+static void insert_burst(const char *s, size_t n, bool whole)
+{
+    struct buf b = BUF_INIT(INPUT_MAX);
+    utf8_feed(&burst_tail, s, n, &b);
+    if (whole)
+        utf8_flush(&burst_tail, &b);
+    insert(buf_str(&b), b.len);
+    buf_finish(&b);
+}
+
+/* Looks at what has been read; `last`: nothing more comes for now. Returns the bytes used. */
+static size_t look(const char *s, size_t n, bool last)
+{
+    const char *mark = in_paste ? PASTE_END : PASTE_BEGIN;
+    const char *hit = find(s, n, mark);
+    size_t use = hit ? (size_t)(hit - s) : n;
+    if (!hit && (in_paste || !last))
+        use -= partial(s, n, mark);
+    if (in_paste)
+        buf_add(&paste, s, use);
+    else if (clock_mono_us() < burst_until)
+        insert_burst(s, use, hit);
+    else
+        feed_keys(s, use);
+    if (!hit || !is_open)
+        return use;
+    if (in_paste) {
+        end_paste();
+    } else {
+        in_paste = true;
+        buf_reset(&paste);
+    }
+    return use + MARK_LEN;
+}
+
+static bool more_within(int ms)
+{
+    struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&p, 1, ms) == 1 && (p.revents & (POLLIN | POLLHUP));
+}
+
+void prompt_read(void)
+{
+    char piece[16384];
+    if (!is_open)
+        return;
+    ssize_t n = read(STDIN_FILENO, piece, sizeof piece);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    just_resumed = false;
+    if (n <= 0) {
+        at_end = true;
+        set_shown(false);
+        deliver();
+        return;
+    }
+    if (in_paste && n == 1 && (cc_t)piece[0] == saved_tty.c_cc[VINTR]) {
+        end_paste(); /* the way out when no end marker ever comes */
+        return;
+    }
+    int64_t now = clock_mono_us();
+    if (now < burst_until && n >= BURST_BYTES)
+        burst_until = now + BURST_MS * 1000;
+    buf_add(&in, piece, (size_t)n);
+    bool last = false;
+    while (in.len && is_open) {
+        size_t used = look(in.data, in.len, last);
+        if (!is_open)
+            return;
+        buf_drop(&in, used);
+        if (used)
+            continue;
+        /* The beginning of a marker or of an escape sequence, or a key Esc: a moment tells. A paste's end may take as long as it likes. */
+        if (in_paste || more_within(ESCAPE_MS))
+            return;
+        last = true;
+    }
+}
+
+/* ---- stop and go on ---- */
+
+void prompt_suspend(void)
+{
+    if (is_open) {
+        bool was = shown;
+        prompt_hide();
+        shown = was; /* so that prompt_resume knows */
+        rl_tty_set_echoing(0);
+        rl_redisplay_function = display_nothing;
+        term_status("");
+        prompt_restore();
+    }
+    struct sigaction stop = {.sa_handler = SIG_DFL}, old;
+    sigaction(SIGTSTP, &stop, &old);
+    kill(0, SIGTSTP);
+    sigaction(SIGTSTP, &old, NULL);
+    prompt_resume();
+    just_resumed = true;
+}
+
+void prompt_resume(void)
+{
+    if (!is_open || !is_foreground() || just_resumed) {
+        just_resumed = false;
+        return;
+    }
+    prepare();
+    if (!shown)
+        return;
+    set_shown(true);
+    rl_on_new_line();
+    rl_redisplay();
+}
