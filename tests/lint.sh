@@ -28,7 +28,7 @@ done
 only() { # pattern, allowed paths (extended regex)
     grep -nE "^#include <$1" -r $rooms --include='*.[ch]' | grep -vE "^($2):" | each "<$1> belongs to $2"
 }
-only '(ncurses|curses|term)[a-z]*\.h' 'ui/term\.c'
+only '(n?cursesw?|term)\.h' 'ui/term\.c'
 only 'readline/' 'ui/prompt\.c'
 only 'sqlite3' 'history/[a-z_]*\.[ch]'
 only 'cblas' 'kernels/blas\.c'
