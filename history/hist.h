@@ -19,6 +19,10 @@ struct hist;
 enum hist_role { HIST_SYSTEM, HIST_USER, HIST_ASSISTANT, HIST_TOOL };
 enum hist_state { HIST_STREAMING, HIST_FINAL, HIST_INTERRUPTED, HIST_ERROR };
 enum hist_kind { HIST_TEXT, HIST_REASONING, HIST_ATTACHMENT, HIST_TOOL_CALL, HIST_TOOL_RESULT, HIST_PART_ERROR };
+/* As they stand in the database and in exports: "assistant", "interrupted", "tool_call"; NULL behind the last. */
+const char *hist_role_name(int role);
+const char *hist_state_name(int state);
+const char *hist_kind_name(int kind);
 
 /* Opens (creates, migrates) the database; `path` NULL: $XDG_DATA_HOME/hadal/history.db. Marks answers whose writer is dead as interrupted.
  * read_only: nothing is written, not even that. A newer schema opens read-only with *notice set (owned by hist). */
@@ -34,13 +38,16 @@ struct hist_model {
     const char *name, *file, *fingerprint, *arch, *quant, *template_sha;
     int ctx_train;
 };
-/* Finds by fingerprint or inserts. */
+/* Finds by fingerprint (its name and file follow) or inserts. */
 int hist_model_put(struct hist *h, const struct hist_model *m, int64_t *id, struct err *err);
+/* Strings are the caller's: hist_model_finish. 1: there, 0: none. */
+int hist_model_get(struct hist *h, int64_t id, struct hist_model *out, struct err *err);
+void hist_model_finish(struct hist_model *m);
 
 /* ---- sessions ---- */
 struct hist_session {
     int64_t id;
-    char uid[27];      /* ULID; any unique prefix of at least 4 characters names it; the last 6..8 are shown as the short id */
+    char uid[27];      /* ULID; its first or last 6 or more characters name it; the last 6 are shown as the short id */
     char *title;       /* never NULL, "" until there is one */
     char *title_src;   /* "auto", "user" */
     char *system;      /* NULL: none */
@@ -61,8 +68,10 @@ struct hist_list {
 };
 void hist_list_finish(struct hist_list *l);
 
-/* A session that is not in the database until its first message: *id is real, an empty session is removed at close. */
+/* A session that is in no list until its first message or draft: *id is real, an empty session is removed at close. */
 int hist_session_new(struct hist *h, int64_t *id, struct err *err);
+/* Inserts a session as it is (import): title, title_src, system, params, times, pinned, draft; the uid is a new one, the head is set later. */
+int hist_session_put(struct hist *h, const struct hist_session *s, int64_t *id, struct err *err);
 int hist_session_get(struct hist *h, int64_t id, struct hist_session *out, struct err *err);
 /*
  * Resolves what a person typed: NULL or "": the newest; a short id (suffix or prefix of the ULID, case-insensitive); else words that all
@@ -76,10 +85,13 @@ int hist_session_set_system(struct hist *h, int64_t id, const char *text, struct
 int hist_session_set_params(struct hist *h, int64_t id, const char *json, struct err *err);
 int hist_session_delete(struct hist *h, int64_t id, struct err *err);   /* can be undone for 30 days */
 int hist_session_undelete(struct hist *h, int64_t id, struct err *err);
-int hist_purge(struct hist *h, int64_t older_than_ms, int *n, struct err *err); /* really deletes; secure_delete */
+/* Really deletes what was deleted more than so long ago (0: all that is deleted); the text is in no byte of the file then. *n: sessions. */
+int hist_purge(struct hist *h, int64_t older_than_ms, int *n, struct err *err);
 int hist_draft_set(struct hist *h, int64_t session, const char *text, struct err *err); /* NULL: none */
 /* Moves the head to a node of the session (switching versions, editing earlier prompts). 0: before the first. */
 int hist_head_set(struct hist *h, int64_t session, int64_t node, struct err *err);
+/* The end of the branch below a node that a person was on last: where the head goes when they switch to this version. */
+int hist_leaf(struct hist *h, int64_t node, int64_t *leaf, struct err *err);
 
 /* ---- messages ---- */
 struct hist_part {
@@ -96,6 +108,7 @@ struct hist_node {
     struct hist_part *parts;
     size_t n_parts;
 };
+/* at, each node's parts and each part's text are blocks of malloc of their own; a text has a NUL behind its n bytes. */
 struct hist_path {
     struct hist_node *at;
     size_t n;
@@ -105,7 +118,7 @@ void hist_path_finish(struct hist_path *p);
 int hist_path_get(struct hist *h, int64_t session, int64_t node, struct hist_path *out, struct err *err);
 /* Every node of a session, parents before children; for export and the tree. */
 int hist_nodes(struct hist *h, int64_t session, struct hist_path *out, struct err *err);
-/* The text parts of a node joined; "" when none. Borrowed from the node's first text part where possible: see .c. */
+/* The text parts of a node joined; "" when none. Borrowed: from the node when it has one text part, else until the next call. */
 const char *hist_node_text(const struct hist_node *n, size_t *len);
 
 /*
@@ -136,6 +149,8 @@ int hist_turn_end(struct hist *h, int64_t node, enum hist_state state, const str
 /* Provenance of an answer; strings owned by *out's hidden block: free with hist_gen_finish. 1: there, 0: none. */
 int hist_gen_get(struct hist *h, int64_t node, struct hist_gen *out, struct err *err);
 void hist_gen_finish(struct hist_gen *g);
+/* Provenance of a node of hist_node_put. */
+int hist_gen_put(struct hist *h, int64_t node, const struct hist_gen *gen, struct err *err);
 /* Inserts a finished node as it is (import). */
 int hist_node_put(struct hist *h, int64_t session, int64_t parent, enum hist_role role, enum hist_state state, int64_t created_ms,
                   const struct hist_part *parts, size_t n_parts, int64_t *id, struct err *err);
@@ -157,11 +172,15 @@ struct hist_hits {
     size_t n;
 };
 void hist_hits_finish(struct hist_hits *l);
-/* Words are ANDed, "a phrase" kept together, -word excluded; anything a person types is safe; CJK text is found by any substring of 2 or more. */
+/*
+ * Words are ANDed, "a phrase" kept together, -word excluded (unless there are only such), a word* is a beginning; accents and case do not count.
+ * Anything a person types is safe; CJK text is found by any substring. Best first; limit 0: all. Of each message the first MiB is searched.
+ */
 int hist_search(struct hist *h, const char *words, int limit, struct hist_hits *out, struct err *err);
 
 /* ---- prompts typed before ---- */
-int hist_input_add(struct hist *h, int64_t session, const char *text, struct err *err); /* a discarded draft, too */
+/* A discarded draft, too. One that is the last already, or longer than 64 KiB, is left out. session 0: none. */
+int hist_input_add(struct hist *h, int64_t session, const char *text, struct err *err);
 /* Oldest first, at most `limit` newest; each() gets a borrowed string. */
 int hist_input_each(struct hist *h, int limit, void (*each)(void *arg, const char *text), void *arg, struct err *err);
 

@@ -1,0 +1,377 @@
+/*
+ * Sessions and models: making, finding, listing, deleting. A session is in a list once it has a place; its place follows
+ * updated_ms but never goes back, so a clock that jumps does not hide the newest.
+ */
+#include "config.h"
+#include "history/impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+static int no_session(struct err *err)
+{
+    return err_set(err, ERR_HISTORY, "no such session");
+}
+
+/* ---- models ---- */
+
+int hist_model_put(struct hist *h, const struct hist_model *m, int64_t *id, struct err *err)
+{
+    const char *name = m->name ? m->name : "";
+    char *key = m->fingerprint && *m->fingerprint ? mem_strdup(m->fingerprint) : mem_printf("name:%s", name);
+    int64_t found = 0;
+    int rc = db_begin(h, err);
+    if (rc == 0) {
+        rc = db_int(h, db_bind(h, SQL_MODEL_FIND, "s", key), &found, err);
+        if (rc == 0) {
+            rc = db_run(h, db_bind(h, SQL_MODEL_ADD, "sssssis", name, m->file, key, m->arch, m->quant, (int64_t)m->ctx_train, m->template_sha), err);
+            found = sqlite3_last_insert_rowid(h->db);
+        } else if (rc > 0) {
+            rc = db_run(h, db_bind(h, SQL_MODEL_RENAME, "iss", found, name, m->file), err);
+        }
+        rc = db_end(h, rc, err);
+    }
+    free(key);
+    if (rc == 0)
+        *id = found;
+    return rc;
+}
+
+int hist_model_get(struct hist *h, int64_t id, struct hist_model *out, struct err *err)
+{
+    sqlite3_stmt *st = db_bind(h, SQL_MODEL_GET, "i", id);
+    int rc = db_row(h, st, err);
+    if (rc <= 0)
+        return rc;
+    *out = (struct hist_model){db_text(st, 0), db_text(st, 1), db_text(st, 2), db_text(st, 3), db_text(st, 4), db_text(st, 5),
+                               sqlite3_column_int(st, 6)};
+    db_reset(st);
+    return 1;
+}
+
+void hist_model_finish(struct hist_model *m)
+{
+    free((char *)(uintptr_t)m->name);
+    free((char *)(uintptr_t)m->file);
+    free((char *)(uintptr_t)m->fingerprint);
+    free((char *)(uintptr_t)m->arch);
+    free((char *)(uintptr_t)m->quant);
+    free((char *)(uintptr_t)m->template_sha);
+    *m = (struct hist_model){0};
+}
+
+/* ---- making ---- */
+
+static int add(struct hist *h, const struct hist_session *s, int64_t *id, struct err *err)
+{
+    char uid[27];
+    int64_t now = clock_wall_ms();
+    ulid_make(uid, now);
+    int rc = db_begin(h, err);
+    if (rc != 0)
+        return rc;
+    rc = db_run(h, !s ? db_bind(h, SQL_SESSION_ADD, "si", uid, now) :
+                        db_bind(h, SQL_SESSION_PUT, "sssssiiIis", uid, s->title ? s->title : "", s->title_src ? s->title_src : "auto", s->system,
+                                s->params, s->created_ms, s->updated_ms, s->archived_ms, (int64_t)s->pinned, s->draft), err);
+    int64_t made = sqlite3_last_insert_rowid(h->db);
+    rc = db_end(h, rc, err);
+    if (rc == 0)
+        *id = made;
+    return rc;
+}
+
+int hist_session_new(struct hist *h, int64_t *id, struct err *err)
+{
+    int rc = add(h, NULL, id, err);
+    if (rc == 0) {
+        h->fresh = mem_grow(h->fresh, h->n_fresh + 1, sizeof *h->fresh);
+        h->fresh[h->n_fresh++] = *id;
+    }
+    return rc;
+}
+
+int hist_session_put(struct hist *h, const struct hist_session *s, int64_t *id, struct err *err)
+{
+    return add(h, s, id, err);
+}
+
+int session_used(struct hist *h, int64_t id, struct err *err)
+{
+    return db_run(h, db_bind(h, SQL_SESSION_USED, "ii", id, clock_wall_ms()), err);
+}
+
+/* ---- reading ---- */
+
+static void read_session(sqlite3_stmt *st, struct hist_session *s)
+{
+    *s = (struct hist_session){
+        .id = sqlite3_column_int64(st, 0),
+        .title = mem_strdup(db_text_or(st, 2)),
+        .title_src = mem_strdup(db_text_or(st, 3)),
+        .system = db_text(st, 4),
+        .params = db_text(st, 5),
+        .model = db_text(st, 6),
+        .created_ms = sqlite3_column_int64(st, 7),
+        .updated_ms = sqlite3_column_int64(st, 8),
+        .archived_ms = sqlite3_column_int64(st, 9),
+        .deleted_ms = sqlite3_column_int64(st, 10),
+        .pinned = sqlite3_column_int(st, 11) != 0,
+        .head = sqlite3_column_int64(st, 12),
+        .draft = db_text(st, 13),
+        .n_messages = sqlite3_column_int(st, 14),
+        .n_branches = sqlite3_column_int(st, 15),
+    };
+    memccpy(s->uid, db_text_or(st, 1), 0, sizeof s->uid - 1);
+}
+
+void hist_session_finish(struct hist_session *s)
+{
+    free(s->title);
+    free(s->title_src);
+    free(s->system);
+    free(s->params);
+    free(s->model);
+    free(s->draft);
+    *s = (struct hist_session){0};
+}
+
+void hist_list_finish(struct hist_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        hist_session_finish(&l->at[i]);
+    free(l->at);
+    *l = (struct hist_list){0};
+}
+
+int hist_session_get(struct hist *h, int64_t id, struct hist_session *out, struct err *err)
+{
+    sqlite3_stmt *st = db_bind(h, SQL_SESSION_GET, "i", id);
+    int rc = db_row(h, st, err);
+    if (rc == 0)
+        return no_session(err);
+    if (rc < 0)
+        return rc;
+    read_session(st, out);
+    db_reset(st);
+    return 0;
+}
+
+int hist_session_list(struct hist *h, bool deleted, int limit, struct hist_list *out, struct err *err)
+{
+    struct hist_list l = {0};
+    sqlite3_stmt *st = db_bind(h, deleted ? SQL_SESSION_LIST_DELETED : SQL_SESSION_LIST, "i", (int64_t)(limit > 0 ? limit : -1));
+    int rc;
+    while ((rc = db_row(h, st, err)) > 0) {
+        if ((l.n & (l.n - 1)) == 0) /* grows at powers of two */
+            l.at = mem_grow(l.at, l.n ? 2 * l.n : 1, sizeof *l.at);
+        read_session(st, &l.at[l.n++]);
+    }
+    if (rc == 0)
+        *out = l;
+    else
+        hist_list_finish(&l);
+    return rc;
+}
+
+/* What a person types for an id: letters that look like digits are those digits. false: cannot be one. */
+static bool id_text(const char *what, char out[27])
+{
+    size_t n = strlen(what);
+    if (n < 6 || n > 26)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        char c = what[i];
+        c = (char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+        c = (char)(c == 'I' || c == 'L' ? '1' : c == 'O' ? '0' : c);
+        if (!strchr("0123456789ABCDEFGHJKMNPQRSTVWXYZ", c))
+            return false;
+        out[i] = c;
+    }
+    out[n] = 0;
+    return true;
+}
+
+/* Takes the only row; of several titles the one that is exactly `what`. *n: rows seen. */
+static int only_one(struct hist *h, sqlite3_stmt *st, const char *what, int64_t *id, int *n, struct buf *names, struct err *err)
+{
+    int rc, exact = 0;
+    int64_t exact_id = 0;
+    *n = 0;
+    while ((rc = db_row(h, st, err)) > 0) {
+        const char *uid = db_text_or(st, 1), *title = db_text_or(st, 2);
+        if (++*n == 1)
+            *id = sqlite3_column_int64(st, 0);
+        if (strcasecmp(title, what) == 0 && ++exact)
+            exact_id = sqlite3_column_int64(st, 0);
+        char low[7];
+        for (int i = 0; i < 7; i++)
+            low[i] = (char)(uid[20 + i] >= 'A' && uid[20 + i] <= 'Z' ? uid[20 + i] + 32 : uid[20 + i]);
+        if (*n <= 3)
+            buf_addf(names, "%s%s \"%.60s\"", *n > 1 ? ", " : "", low, title);
+    }
+    if (rc < 0)
+        return rc;
+    if (*n > 3)
+        buf_addstr(names, ", ...");
+    if (exact == 1) {
+        *n = 1;
+        *id = exact_id;
+    }
+    return 0;
+}
+
+int hist_session_find(struct hist *h, const char *what, bool deleted, int64_t *id, struct err *err)
+{
+    int64_t found = 0;
+    if (!what || !*what) {
+        int rc = db_int(h, db_bind(h, deleted ? SQL_SESSION_NEWEST_DELETED : SQL_SESSION_NEWEST, ""), &found, err);
+        if (rc == 0)
+            return err_set(err, ERR_HISTORY, deleted ? "no session is deleted" : "there is no session yet");
+        *id = found;
+        return rc < 0 ? rc : 0;
+    }
+    char typed[27];
+    int n = 0, rc = 0;
+    struct buf names = BUF_INIT(2000), query = BUF_INIT(1 << 20);
+    if (id_text(what, typed))
+        rc = only_one(h, db_bind(h, SQL_SESSION_BY_UID, "si", typed, (int64_t)deleted), what, &found, &n, &names, err);
+    if (rc == 0 && n == 0) {
+        search_query(&query, what, "title", true);
+        if (query.len)
+            rc = only_one(h, db_bind(h, SQL_SESSION_BY_TITLE, "si", buf_str(&query), (int64_t)deleted), what, &found, &n, &names, err);
+    }
+    if (rc == 0 && n == 0)
+        rc = err_set(err, ERR_HISTORY, deleted ? "no deleted session has this id or these words in its title: %.200s" :
+                                                 "no session has this id or these words in its title: %.200s", what);
+    else if (rc == 0 && n > 1)
+        rc = err_set(err, ERR_HISTORY, "ambiguous, \"%.60s\" fits %d sessions: %s", what, n, buf_str(&names));
+    else if (rc == 0)
+        *id = found;
+    buf_finish(&names);
+    buf_finish(&query);
+    return rc;
+}
+
+/* ---- changing ---- */
+
+/* One statement that must have found its session, in a transaction; then the index of titles where asked. */
+static int change(struct hist *h, sqlite3_stmt *st, int64_t id, bool retitle, struct err *err)
+{
+    int rc = db_run(h, st, err);
+    if (rc == 0 && db_changes(h) == 0)
+        rc = no_session(err);
+    if (rc == 0 && retitle)
+        rc = search_retitle(h, id, err);
+    return db_end(h, rc, err);
+}
+
+int hist_session_rename(struct hist *h, int64_t id, const char *title, bool by_user, struct err *err)
+{
+    int rc = db_begin(h, err);
+    return rc ? rc : change(h, db_bind(h, SQL_SESSION_TITLE, "iss", id, title ? title : "", by_user ? "user" : "auto"), id, true, err);
+}
+
+int hist_session_set_system(struct hist *h, int64_t id, const char *text, struct err *err)
+{
+    int rc = db_begin(h, err);
+    return rc ? rc : change(h, db_bind(h, SQL_SESSION_SYSTEM, "is", id, text), id, false, err);
+}
+
+int hist_session_set_params(struct hist *h, int64_t id, const char *json, struct err *err)
+{
+    int rc = db_begin(h, err);
+    return rc ? rc : change(h, db_bind(h, SQL_SESSION_PARAMS, "is", id, json), id, false, err);
+}
+
+int hist_session_delete(struct hist *h, int64_t id, struct err *err)
+{
+    struct hist_session s;
+    int rc = hist_session_get(h, id, &s, err);
+    if (rc != 0)
+        return rc;
+    bool gone = s.deleted_ms != 0;
+    hist_session_finish(&s);
+    rc = gone ? 0 : db_begin(h, err);
+    return rc || gone ? rc : db_end(h, db_run(h, db_bind(h, SQL_SESSION_DELETE, "ii", id, clock_wall_ms()), err), err);
+}
+
+int hist_session_undelete(struct hist *h, int64_t id, struct err *err)
+{
+    int rc = db_begin(h, err);
+    return rc ? rc : change(h, db_bind(h, SQL_SESSION_UNDELETE, "i", id), id, false, err);
+}
+
+int hist_draft_set(struct hist *h, int64_t session, const char *text, struct err *err)
+{
+    struct hist_session s;
+    int rc = hist_session_get(h, session, &s, err);
+    if (rc != 0)
+        return rc;
+    bool same = text ? s.draft && strcmp(s.draft, text) == 0 : !s.draft, listed = s.n_messages > 0 || s.draft;
+    hist_session_finish(&s);
+    if (same)
+        return 0;
+    if ((rc = db_begin(h, err)) != 0)
+        return rc;
+    rc = db_run(h, db_bind(h, SQL_SESSION_DRAFT, "is", session, text), err);
+    if (rc == 0 && !listed)
+        rc = session_used(h, session, err);
+    return db_end(h, rc, err);
+}
+
+int hist_head_set(struct hist *h, int64_t session, int64_t node, struct err *err)
+{
+    int rc = db_begin(h, err);
+    if (rc != 0)
+        return rc;
+    int64_t of = 0;
+    if (node && (rc = db_int(h, db_bind(h, SQL_NODE_GET, "i", node), &of, err)) >= 0)
+        rc = of == session ? 0 : err_set(err, ERR_HISTORY, "no such message in this session");
+    if (rc == 0)
+        rc = db_run(h, db_bind(h, SQL_SESSION_HEAD, "iI", session, node), err);
+    if (rc == 0 && db_changes(h) == 0)
+        rc = no_session(err);
+    if (rc == 0 && node)
+        rc = db_run(h, db_bind(h, SQL_NODE_LEAD, "i", node), err);
+    return db_end(h, rc, err);
+}
+
+/* ---- purging ---- */
+
+int hist_purge(struct hist *h, int64_t older_than_ms, int *n, struct err *err)
+{
+    int rc = db_begin(h, err);
+    if (rc != 0)
+        return rc;
+    int gone = 0;
+    int64_t id, until = clock_wall_ms() - older_than_ms;
+    while ((rc = db_int(h, db_bind(h, SQL_PURGEABLE, "i", until), &id, err)) > 0) {
+        rc = db_run(h, db_bind(h, SQL_PURGE_INDEX, "i", id), err);
+        if (rc == 0)
+            rc = db_run(h, db_bind(h, SQL_SESSION_REMOVE, "i", id), err);
+        if (rc != 0)
+            break;
+        gone++;
+    }
+    if (rc == 0 && gone)
+        rc = db_run(h, db_bind(h, SQL_PURGE_ATTACHMENTS, ""), err);
+    if (rc == 0 && gone) /* else words of it would stay in older segments of the index */
+        rc = db_run(h, db_bind(h, SQL_INDEX_OPTIMIZE, ""), err);
+    rc = db_end(h, rc, err);
+    if (rc == 0 && n)
+        *n = gone;
+    return rc;
+}
+
+void session_clean(struct hist *h)
+{
+    int64_t id;
+    sqlite3_busy_timeout(h->db, 0); /* another time will do */
+    for (size_t i = 0; i < h->n_fresh; i++)
+        db_run(h, db_bind(h, SQL_SESSION_REMOVE_EMPTY, "i", h->fresh[i]), NULL);
+    if (db_int(h, db_bind(h, SQL_PURGEABLE, "i", clock_wall_ms() - HIST_KEEP_MS), &id, NULL) > 0)
+        hist_purge(h, HIST_KEEP_MS, NULL, NULL);
+}
