@@ -1,7 +1,8 @@
 noinst_LIBRARIES += %D%/libmodel.a
 %C%_libmodel_a_SOURCES = %D%/gguf.h %D%/model.h %D%/sampler.h %D%/template.h %D%/tok.h %D%/limits.h %D%/impl.h
 %C%_libmodel_a_SOURCES += %D%/gguf.c
-%C%_libmodel_a_SOURCES += %D%/tok.c %D%/tok_bpe.c %D%/tok_pre.c %D%/tok_priv.h %D%/template.c
+%C%_libmodel_a_SOURCES += %D%/tok.c %D%/tok_bpe.c %D%/tok_merge.c %D%/tok_pre.c %D%/tok_vocab.c %D%/tok_priv.h
+%C%_libmodel_a_SOURCES += %D%/template.c
 %C%_libmodel_a_SOURCES += %D%/arch.c
 %C%_libmodel_a_SOURCES += %D%/hparams.c
 %C%_libmodel_a_SOURCES += %D%/net.c

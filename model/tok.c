@@ -1,10 +1,11 @@
 /*
- * The tokenizer: opening a vocabulary, cutting a text at special tokens, encoding, decoding (spec: tokenizers 1, 4, 7).
+ * The tokenizer: opening a vocabulary, cutting a text at special tokens, encoding, decoding (spec: tokenizers 1, 3, 4, 7).
  *
- * Encoding: the text is walked once. Special tokens are matched leftmost-longest, by narrowing a range of the sorted list of their
- * texts byte by byte; what lies between two of them is decoded, normalized where the model's own tokenizer does, cut into
- * pieces (tok_pre.c) and merged (tok_bpe.c). No match begins in, ends in or reaches over a plain span: what a person typed
- * stays text, while merges may cross the span's border, so that the ids are those of the whole prompt.
+ * Encoding: the text is walked once and cut at special tokens, leftmost-longest (tok_vocab.c). What lies between two of them is
+ * brought into the model's form (byte-level: decoded, normalized where the model's own tokenizer does, cut into pieces by
+ * tok_pre.c; SentencePiece: spaces become U+2581, one is put in front) and merged (tok_merge.c). No mark begins in, ends in or
+ * reaches over a plain span: what a person typed stays text, while merges may cross the span's border, so that the ids are
+ * those of the whole prompt.
  *
  * All numbers of the file are checked here: after tok_open every id is in range and every array as long as the vocabulary.
  */
@@ -12,8 +13,10 @@
 
 #include "model/tok.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -47,6 +50,7 @@ static int read_tokens(struct tok *t, const struct gguf *g, struct err *err)
     t->text = mem_array((size_t)t->n, sizeof *t->text);
     t->type = mem_alloc((size_t)t->n);
     t->eog = mem_zalloc((size_t)t->n);
+    t->mark = mem_zalloc((size_t)t->n);
     memset(t->type, TOK_NORMAL, (size_t)t->n);
     const unsigned char *cur = NULL;
     struct gguf_str s;
@@ -69,8 +73,8 @@ static int read_tokens(struct tok *t, const struct gguf *g, struct err *err)
     return 0;
 }
 
-/* Reads an id; -1 when the key is absent. */
-static int read_id(const struct tok *t, const struct gguf *g, const char *name, int32_t *out, struct err *err)
+/* Reads an id; absent keys give `dflt` if there is such a token, else -1. */
+static int read_id(const struct tok *t, const struct gguf *g, const char *name, int32_t dflt, int32_t *out, struct err *err)
 {
     char key[64] = "tokenizer.ggml.";
     strncat(key, name, sizeof key - strlen(key) - 1);
@@ -78,7 +82,7 @@ static int read_id(const struct tok *t, const struct gguf *g, const char *name, 
     int r = gguf_get_u64(g, key, UINT64_MAX, &v, err);
     if (r < 0)
         return r;
-    *out = -1;
+    *out = r == 0 && dflt < t->n ? dflt : -1;
     if (r == 0 || v == UINT32_MAX) /* some files write "none" as 2^32 - 1 */
         return 0;
     if (v >= (uint64_t)t->n)
@@ -119,7 +123,7 @@ static const char *const eog_texts[] = {
 /* The id of a control or user-defined token with this text: an ordinary token of the same text ends nothing. */
 static int32_t find_mark(const struct tok *t, const char *s)
 {
-    int32_t id = bpe_find(t, s, strlen(s));
+    int32_t id = vocab_find(t, s, strlen(s));
     return id >= 0 && (t->type[id] == TOK_CONTROL || t->type[id] == TOK_USER) ? id : -1;
 }
 
@@ -139,13 +143,19 @@ static int find_eog(struct tok *t, const struct gguf *g, struct err *err)
         t->eog[end] = 0; /* there it ends a message, not the answer */
         t->type[end] = TOK_USER;
     }
+    static const char *const shown[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"}; /* gpt-oss: the answer's parser reads them */
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        int32_t id = find_mark(t, shown[i]);
+        if (id >= 0)
+            t->type[id] = TOK_USER;
+    }
     if (s >= 0 && (find_mark(t, "<|tool_response>") >= 0 || find_mark(t, "<end_of_turn>") >= 0)) {
         t->eog[s] = 0; /* there it is an HTML tag */
         t->type[s] = TOK_USER;
     }
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         int32_t id;
-        int r = read_id(t, g, keys[i], &id, err);
+        int r = read_id(t, g, keys[i], -1, &id, err);
         if (r < 0)
             return r;
         if (id >= 0)
@@ -156,78 +166,72 @@ static int find_eog(struct tok *t, const struct gguf *g, struct err *err)
     return 0;
 }
 
-/* ---- special tokens ---- */
-
-static int by_text(const void *a, const void *b, void *arg)
-{
-    const struct tok *t = arg;
-    int32_t ia = *(const int32_t *)a, ib = *(const int32_t *)b;
-    const struct tok_text *x = &t->text[ia], *y = &t->text[ib];
-    int c = memcmp(x->s, y->s, x->n < y->n ? x->n : y->n);
-    if (c == 0)
-        c = (x->n > y->n) - (x->n < y->n);
-    return c ? c : (ia > ib) - (ia < ib);
-}
-
-static void index_specials(struct tok *t)
-{
-    int n = 0;
-    for (int i = 0; i < t->n; i++)
-        n += t->type[i] != TOK_NORMAL && t->type[i] != TOK_UNUSED && t->type[i] != TOK_BYTE;
-    t->special = mem_array((size_t)n + 1, sizeof *t->special);
-    for (int i = 0; i < t->n; i++) {
-        bool cand = t->type[i] == TOK_CONTROL || t->type[i] == TOK_USER || t->type[i] == TOK_UNKNOWN;
-        if (cand && t->text[i].n && t->text[i].n <= TOK_MAX_SPECIAL && (!t->twins || bpe_find(t, t->text[i].s, t->text[i].n) == i))
-            t->special[t->n_special++] = i;
-    }
-    qsort_r(t->special, (size_t)t->n_special, sizeof *t->special, by_text, t);
-    for (int c = 0, i = 0; c <= 256; c++) {
-        while (i < t->n_special && (unsigned char)t->text[t->special[i]].s[0] < c)
-            i++;
-        t->special_first[c] = i;
-    }
-}
-
-/* The longest special token at s (n bytes follow), or -1. */
-static int32_t special_at(const struct tok *t, const char *s, size_t n, int flags)
-{
-    int lo = t->special_first[(unsigned char)s[0]], hi = t->special_first[(unsigned char)s[0] + 1];
-    int32_t best = -1;
-    for (size_t k = 1; lo < hi; k++) {
-        /* All of [lo, hi) begin with s[0..k); the one that ends here, if any, is the first. */
-        int32_t id = t->special[lo];
-        if (t->text[id].n == k) {
-            if ((flags & TOK_SPECIAL) || t->type[id] == TOK_USER)
-                best = id;
-            lo++;
-        }
-        if (k == n)
-            break;
-        unsigned char c = (unsigned char)s[k];
-        int a = lo, b = hi;
-        while (a < b) {
-            int mid = a + (b - a) / 2;
-            if ((unsigned char)t->text[t->special[mid]].s[k] < c)
-                a = mid + 1;
-            else
-                b = mid;
-        }
-        lo = a;
-        for (b = hi; a < b;) {
-            int mid = a + (b - a) / 2;
-            if ((unsigned char)t->text[t->special[mid]].s[k] <= c)
-                a = mid + 1;
-            else
-                b = mid;
-        }
-        hi = a;
-    }
-    return best;
-}
-
 /* ---- open and close ---- */
 
-static int open_bpe(struct tok *t, const struct gguf *g, struct err *err)
+#define SPACE "\xE2\x96\x81" /* U+2581 stands for a space in SentencePiece's vocabularies */
+
+/* Where the first word of s ends: before a space that follows something else. */
+static size_t word_end(const char *s, size_t n)
+{
+    size_t i = 0;
+    while (i + 3 <= n && memcmp(s + i, SPACE, 3) == 0)
+        i += 3;
+    while (i < n && !(i + 3 <= n && memcmp(s + i, SPACE, 3) == 0))
+        i++;
+    return i;
+}
+
+/* The scores of a SentencePiece vocabulary, as an order of merging. */
+static int read_scores(struct tok *t, const struct gguf *g, struct err *err)
+{
+    const char *path = gguf_path(g);
+    const struct gguf_kv *kv = gguf_find(g, "tokenizer.ggml.scores");
+    if (!kv)
+        return err_set(err, ERR_FORMAT, "%s: there are no scores (tokenizer.ggml.scores)", path);
+    if (kv->type != GGUF_ARR || kv->count < (uint64_t)t->n)
+        return err_set(err, ERR_FORMAT, "%s: tokenizer.ggml.scores has %llu entries for %d tokens", path, (unsigned long long)kv->count, t->n);
+    t->order = mem_array((size_t)t->n, sizeof *t->order);
+    t->words = true;
+    for (int32_t id = 0; id < t->n; id++) {
+        bool ok;
+        union {
+            float f;
+            int32_t i;
+        } v = {.f = (float)gguf_elem_f64(kv, (uint64_t)id, &ok)};
+        if (!ok || v.f != v.f)
+            return err_set(err, ERR_FORMAT, "%s: tokenizer.ggml.scores: entry %d is no number", path, id);
+        /* Sorts as the score does, greatest first; infinite ones stay clear of RANK_NONE. */
+        if (v.f == 0)
+            v.f = 0; /* not -0 */
+        uint32_t up = (uint32_t)v.i ^ (v.i < 0 ? 0xFFFFFFFFu : 0x80000000u);
+        t->order[id] = vocab_is_text(t, id) ? ~up : RANK_NONE;
+        if (t->words && t->order[id] != RANK_NONE)
+            t->words = word_end(t->text[id].s, t->text[id].n) == t->text[id].n;
+    }
+    return 0;
+}
+
+/* byte_id where bytes are tokens <0xXX>. */
+static void find_bytes(struct tok *t)
+{
+    memset(t->byte_id, -1, sizeof t->byte_id);
+    for (int32_t id = t->n - 1; id >= 0; id--) {
+        int b = t->type[id] == TOK_BYTE ? vocab_byte(&t->text[id]) : -1;
+        if (b >= 0)
+            t->byte_id[b] = id;
+    }
+    for (int b = 0; b < 256; b++) {
+        char name[8], one = (char)b;
+        snprintf(name, sizeof name, "<0x%02X>", (unsigned)b);
+        int32_t named = vocab_find(t, name, 6), plain = vocab_find(t, &one, 1);
+        if (t->byte_id[b] < 0 && named >= 0 && t->type[named] == TOK_NORMAL) /* a file without types */
+            t->byte_id[b] = named;
+        else if (t->byte_id[b] < 0)
+            t->byte_id[b] = plain >= 0 && vocab_is_text(t, plain) ? plain : t->unk;
+    }
+}
+
+static int find_pre(struct tok *t, const struct gguf *g, struct err *err)
 {
     struct gguf_str pre = {"default", 7};
     int r = gguf_get_str(g, "tokenizer.ggml.pre", &pre, err);
@@ -241,7 +245,67 @@ static int open_bpe(struct tok *t, const struct gguf *g, struct err *err)
     t->ignore_merges = pre_ignore_merges(t->pre);
     t->add_bos = pre_add_bos(t->pre);
     t->nfc = pre_nfc(t->pre);
-    bpe_build_vocab(t);
+    if (pre_no_bos(t->pre))
+        t->bos = -1;
+    return 0;
+}
+
+static int read_model(struct tok *t, const struct gguf *g, struct err *err)
+{
+    static const char *const names[] = {[TOK_BPE] = "gpt2", [TOK_SPM] = "llama", [TOK_LINES] = "gemma4"};
+    struct gguf_str model;
+    int r = gguf_get_str(g, "tokenizer.ggml.model", &model, err);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return err_set(err, ERR_FORMAT, "%s: there is no tokenizer (tokenizer.ggml.model)", gguf_path(g));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (model.n == strlen(names[i]) && memcmp(model.s, names[i], model.n) == 0) {
+            t->model = (enum tok_model)i;
+            return 0;
+        }
+    return err_set(err, ERR_FORMAT, "%s: the tokenizer \"%.*s\" is not supported; known: gpt2 (byte-level BPE), llama (SentencePiece), gemma4",
+                   gguf_path(g), (int)(model.n > 64 ? 64 : model.n), model.s);
+}
+
+/* phi-3's tokenizer drops white space behind its special tokens; no key says so. */
+static bool is_phi3(const struct gguf *g)
+{
+    struct gguf_str name;
+    if (gguf_get_str(g, "general.name", &name, NULL) != 1)
+        return false;
+    for (size_t i = 0; i + 4 <= name.n; i++)
+        if (strncasecmp(name.s + i, "phi", 3) == 0 && (name.s[i + 3] == '3' || (i + 5 <= name.n && name.s[i + 3] == '-' && name.s[i + 4] == '3')))
+            return true;
+    return false;
+}
+
+static int read_flags(struct tok *t, const struct gguf *g, struct err *err)
+{
+    int r = gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &t->add_bos, err);
+    if (r >= 0)
+        r = gguf_get_bool(g, "tokenizer.ggml.add_eos_token", &t->add_eos, err);
+    if (r >= 0 && t->model == TOK_SPM)
+        r = gguf_get_bool(g, "tokenizer.ggml.add_space_prefix", &t->space_prefix, err);
+    if (r < 0)
+        return r;
+    if (t->model == TOK_LINES)
+        t->add_bos = true;
+    t->add_bos = t->add_bos && t->bos >= 0;
+    t->add_eos = t->add_eos && t->eos >= 0;
+    return 0;
+}
+
+static int open_tables(struct tok *t, const struct gguf *g, struct err *err)
+{
+    if (t->model == TOK_SPM) {
+        find_bytes(t);
+        return read_scores(t, g, err);
+    }
+    if (t->model == TOK_LINES)
+        find_bytes(t);
+    else
+        bpe_bytes(t);
     const struct gguf_kv *kv = gguf_find(g, "tokenizer.ggml.merges");
     if (!kv)
         return err_set(err, ERR_FORMAT, "%s: there are no merges (tokenizer.ggml.merges)", gguf_path(g));
@@ -251,34 +315,39 @@ static int open_bpe(struct tok *t, const struct gguf *g, struct err *err)
 int tok_open(const struct gguf *g, struct tok **out, struct err *err)
 {
     struct tok *t = mem_zalloc(sizeof *t);
-    struct gguf_str model = {0};
-    int r = gguf_get_str(g, "tokenizer.ggml.model", &model, err);
-    if (r < 0)
-        goto out;
+    int r = read_model(t, g, err);
+    bool spm = t->model == TOK_SPM;
+    t->add_bos = t->space_prefix = spm;
+    if (r == 0)
+        r = read_tokens(t, g, err);
+    if (r == 0)
+        r = check_size(t, g, err);
+    if (r == 0)
+        r = read_id(t, g, "bos_token_id", spm ? 1 : -1, &t->bos, err);
+    if (r == 0)
+        r = read_id(t, g, "eos_token_id", spm ? 2 : -1, &t->eos, err);
+    if (r == 0)
+        r = read_id(t, g, "unknown_token_id", spm ? 0 : -1, &t->unk, err);
+    if (r == 0 && t->model == TOK_BPE)
+        r = find_pre(t, g, err);
+    if (r == 0)
+        r = read_flags(t, g, err);
     if (r == 0) {
-        r = err_set(err, ERR_FORMAT, "%s: there is no tokenizer (tokenizer.ggml.model)", gguf_path(g));
-        goto out;
+        vocab_build(t);
+        r = find_eog(t, g, err);
     }
-    if (model.n != 4 || memcmp(model.s, "gpt2", 4) != 0) {
-        bool spm = model.n == 5 && memcmp(model.s, "llama", 5) == 0;
-        r = err_set(err, ERR_FORMAT, "%s: tokenizer \"%.*s\"%s is not supported yet, only \"gpt2\" (byte-level BPE) is", gguf_path(g),
-                    (int)(model.n > 64 ? 64 : model.n), model.s, spm ? " (SentencePiece)" : "");
-        goto out;
+    if (r == 0) {
+        special_mark(t);
+        r = open_tables(t, g, err);
     }
-    if ((r = read_tokens(t, g, err)) < 0 || (r = check_size(t, g, err)) < 0 || (r = read_id(t, g, "bos_token_id", &t->bos, err)) < 0 ||
-        (r = read_id(t, g, "eos_token_id", &t->eos, err)) < 0 || (r = open_bpe(t, g, err)) < 0 || (r = find_eog(t, g, err)) < 0)
-        goto out;
-    r = gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &t->add_bos, err);
-    if (r < 0)
-        goto out;
-    if (t->bos < 0)
-        t->add_bos = false;
-    index_specials(t);
+    if (r < 0) {
+        tok_close(t);
+        return r;
+    }
+    t->strip_after = spm && is_phi3(g);
+    special_build(t);
     *out = t;
     return 0;
-out:
-    tok_close(t);
-    return r;
 }
 
 void tok_close(struct tok *t)
@@ -288,8 +357,10 @@ void tok_close(struct tok *t)
     free(t->text);
     free(t->type);
     free(t->eog);
+    free(t->mark);
     free(t->vocab);
     free(t->merges);
+    free(t->order);
     free(t->special);
     free(t);
 }
@@ -316,6 +387,11 @@ bool tok_add_bos(const struct tok *t)
     return t->add_bos;
 }
 
+bool tok_add_eos(const struct tok *t)
+{
+    return t->add_eos;
+}
+
 bool tok_is_eog(const struct tok *t, int32_t id)
 {
     return id >= 0 && id < t->n && t->eog[id];
@@ -328,22 +404,19 @@ enum tok_type tok_kind(const struct tok *t, int32_t id)
 
 int32_t tok_find(const struct tok *t, const char *s, size_t n)
 {
-    return bpe_find(t, s, n);
+    return vocab_find(t, s, n);
 }
 
 /* ---- encoding ---- */
 
 struct work {
     struct pre_text pre;
-    struct bpe_work bpe;
+    struct merge_work merge;
     struct buf text; /* the fragment, when it is not the caller's bytes any more */
 };
 
-/* A stretch without special tokens. */
-static void encode_fragment(const struct tok *t, struct work *w, const char *s, size_t n, struct tok_ids *out)
+static void byte_level(const struct tok *t, struct work *w, const char *s, size_t n, struct tok_ids *out)
 {
-    if (!n)
-        return;
     bool changed = !pre_decode(&w->pre, s, n);
     if (t->nfc && pre_normalize(&w->pre))
         changed = true;
@@ -361,34 +434,82 @@ static void encode_fragment(const struct tok *t, struct work *w, const char *s, 
         do
             len += pre_width(w->pre.cp[i++]);
         while (!w->pre.cut[i]);
-        bpe_piece(t, &w->bpe, s, len, out);
+        int32_t id = t->ignore_merges ? bpe_whole(t, s, len) : -1;
+        if (id >= 0)
+            tok_ids_add(out, id);
+        else
+            merge_piece(t, &w->merge, s, len, out);
         s += len;
     }
+}
+
+static void characters(const struct tok *t, struct work *w, const char *s, size_t n, struct tok_ids *out)
+{
+    buf_reset(&w->text);
+    if (t->space_prefix)
+        buf_addstr(&w->text, SPACE);
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == ' ')
+            buf_addstr(&w->text, SPACE);
+        else
+            buf_addch(&w->text, s[i]);
+    }
+    s = buf_str(&w->text);
+    n = w->text.len;
+    while (t->model == TOK_SPM && n) {
+        size_t len = t->words ? word_end(s, n) : n;
+        merge_piece(t, &w->merge, s, len, out);
+        s += len;
+        n -= len;
+    }
+    while (n) { /* lines and line ends */
+        size_t len = 1;
+        while (len < n && (s[len] == '\n') == (s[0] == '\n'))
+            len++;
+        int32_t id = s[0] == '\n' ? vocab_find(t, s, len) : -1;
+        if (id >= 0 && vocab_is_text(t, id))
+            tok_ids_add(out, id);
+        else
+            merge_piece(t, &w->merge, s, len, out);
+        s += len;
+        n -= len;
+    }
+}
+
+/* A stretch without special tokens. */
+static void encode_fragment(const struct tok *t, struct work *w, const char *s, size_t n, struct tok_ids *out)
+{
+    if (!n)
+        return;
+    if (t->model == TOK_BPE)
+        byte_level(t, w, s, n, out);
+    else
+        characters(t, w, s, n, out);
+}
+
+static bool strips(const struct tok *t, int32_t id)
+{
+    static const char *const names[] = {"<s>", "<unk>", "<|endoftext|>"};
+    for (size_t i = 0; t->strip_after && i < sizeof names / sizeof *names; i++)
+        if (t->text[id].n == strlen(names[i]) && memcmp(t->text[id].s, names[i], t->text[id].n) == 0)
+            return false;
+    return t->strip_after;
 }
 
 void tok_encode(const struct tok *t, const char *text, size_t n, int flags, const struct tok_span *plain, size_t n_plain,
                 struct tok_ids *out)
 {
     struct work w = {.text = BUF_INIT(SIZE_MAX / 2)};
-    size_t from = 0, span = 0;
+    size_t from = 0, span = 0, i = 0;
     if (!plain)
         n_plain = 0;
-    for (size_t i = 0; t->n_special && i < n;) {
+    while (i < n) {
         while (span < n_plain && (plain[span].to <= i || plain[span].to <= plain[span].from))
             span++;
-        size_t stop = n; /* a match ends here at the latest */
-        if (span < n_plain && plain[span].from <= i) {
-            i = plain[span].to;
-            continue;
-        }
+        size_t open = n - i;
         if (span < n_plain && plain[span].from < n)
-            stop = plain[span].from;
-        unsigned char c = (unsigned char)text[i];
-        if (t->special_first[c] == t->special_first[c + 1]) {
-            i++;
-            continue;
-        }
-        int32_t id = special_at(t, text + i, stop - i, flags);
+            open = plain[span].from > i ? plain[span].from - i : 0;
+        int32_t id = special_at(t, text + i, n - i, open, flags);
         if (id < 0) {
             i++;
             continue;
@@ -396,27 +517,28 @@ void tok_encode(const struct tok *t, const char *text, size_t n, int flags, cons
         encode_fragment(t, &w, text + from, i - from, out);
         tok_ids_add(out, id);
         i += t->text[id].n;
+        while (strips(t, id) && i < n && strchr(" \t\n\v\f\r", text[i]) && text[i])
+            i++;
         from = i;
     }
     encode_fragment(t, &w, text + from, n - from, out);
     pre_text_finish(&w.pre);
-    bpe_work_finish(&w.bpe);
+    merge_work_finish(&w.merge);
     buf_finish(&w.text);
 }
 
 /* ---- decoding ---- */
 
-static int hex(char c)
+static void decode_text(const struct tok *t, const struct tok_text *x, struct buf *out)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* <0xXX>, exactly; -1: something else. */
-static int byte_token(const struct tok_text *x)
-{
-    if (x->n != 6 || memcmp(x->s, "<0x", 3) != 0 || x->s[5] != '>' || hex(x->s[3]) < 0 || hex(x->s[4]) < 0)
-        return -1;
-    return hex(x->s[3]) * 16 + hex(x->s[4]);
+    for (size_t i = 0, len; i < x->n; i += len) {
+        uint32_t cp = utf8_decode(x->s + i, x->n - i, &len);
+        int b = cp >= UTF8_PART ? -1 : t->model == TOK_BPE ? bpe_cp_to_byte(cp) : cp == 0x2581 ? ' ' : -1;
+        if (b >= 0)
+            buf_addch(out, (char)b);
+        else
+            buf_add(out, x->s + i, len);
+    }
 }
 
 void tok_decode(const struct tok *t, int32_t id, bool special, struct buf *out)
@@ -424,32 +546,30 @@ void tok_decode(const struct tok *t, int32_t id, bool special, struct buf *out)
     if (id < 0 || id >= t->n)
         return;
     const struct tok_text *x = &t->text[id];
-    switch (t->type[id]) {
-    case TOK_CONTROL:
-    case TOK_UNKNOWN:
-        if (special)
-            buf_add(out, x->s, x->n);
-        return;
-    case TOK_USER:
+    int byte = vocab_byte(x);
+    if (byte >= 0 && t->type[id] != TOK_BYTE && (t->model == TOK_BPE || t->byte_id[byte] != id))
+        byte = -1; /* text that looks like one */
+    if (t->type[id] == TOK_USER || ((t->type[id] == TOK_CONTROL || t->type[id] == TOK_UNKNOWN) && special))
         buf_add(out, x->s, x->n);
-        return;
-    case TOK_BYTE:
-        if (byte_token(x) >= 0) {
-            buf_addch(out, (char)byte_token(x));
-            return;
+    else if (byte >= 0)
+        buf_addch(out, (char)byte);
+    else if (t->type[id] != TOK_CONTROL && t->type[id] != TOK_UNKNOWN)
+        decode_text(t, x, out);
+}
+
+void tok_decode_all(const struct tok *t, const int32_t *ids, size_t n, bool special, struct buf *out)
+{
+    bool first = t->space_prefix; /* the space that encoding put in front is still to come */
+    for (size_t i = 0; i < n; i++) {
+        size_t at = out->len;
+        tok_decode(t, ids[i], special, out);
+        enum tok_type type = tok_kind(t, ids[i]);
+        if (type == TOK_CONTROL || type == TOK_UNKNOWN)
+            continue;
+        if (first && type != TOK_USER && out->len > at && out->data[at] == ' ') {
+            memmove(out->data + at, out->data + at + 1, out->len - at);
+            out->len--;
         }
-        break;
-    default:
-        break;
-    }
-    for (size_t i = 0; i < x->n;) {
-        size_t len;
-        uint32_t cp = utf8_decode(x->s + i, x->n - i, &len);
-        int b = cp >= UTF8_PART ? -1 : bpe_cp_to_byte(cp);
-        if (b >= 0)
-            buf_addch(out, (char)b);
-        else
-            buf_add(out, x->s + i, len);
-        i += len;
+        first = false;
     }
 }

@@ -271,58 +271,101 @@ static size_t m_qwen35(const struct pre_text *t, size_t i, size_t end, size_t *s
     return modern(t, i, end, C_L | C_M, 1);
 }
 
+/* The script Han (which is no category), below U+10000. */
+static const struct range han_low[] = {
+    {0x2E80, 0x2E99}, {0x2E9B, 0x2EF3}, {0x2F00, 0x2FD5}, {0x3005, 0x3005}, {0x3007, 0x3007}, {0x3021, 0x3029}, {0x3038, 0x303B},
+    {0x3400, 0x4DBF}, {0x4E00, 0x9FFF}, {0xF900, 0xFA6D}, {0xFA70, 0xFAD9},
+};
+
+static bool is_han(uint32_t c)
+{
+    if (c < 0x10000)
+        return c >= 0x2E80 && in_ranges(han_low, COUNT(han_low), c);
+    return (c >= 0x16FE2 && c <= 0x16FE3) || (c >= 0x16FF0 && c <= 0x16FF1) || (c >= 0x20000 && c <= 0x2A6DF) ||
+           (c >= 0x2A700 && c <= 0x2B739) || (c >= 0x2B740 && c <= 0x2B81D) || (c >= 0x2B820 && c <= 0x2CEA1) ||
+           (c >= 0x2CEB0 && c <= 0x2EBE0) || (c >= 0x2EBF0 && c <= 0x2EE5D) || (c >= 0x2F800 && c <= 0x2FA1D) ||
+           (c >= 0x30000 && c <= 0x3134A) || (c >= 0x31350 && c <= 0x323AF);
+}
+
+/* What differs between tekken, gpt-4o and kimi-k2. */
+struct cased {
+    bool suffix;   /* a contraction belongs to the word */
+    bool no_han;   /* ideographs are no letters of words */
+    bool slash;    /* behind punctuation, beside line ends */
+    size_t digits;
+};
+
+/* Is code point i one of `cls` that may be in a word? */
+static inline bool in_word(const struct pre_text *t, size_t i, uint8_t cls, bool no_han)
+{
+    return (t->cls[i] & cls) && !(no_han && is_han(t->cp[i]));
+}
+
 /*
- * U*l+ of tekken and gpt-4o from p, where U is all letters but lower case, and marks, and l all but upper case, and marks: the
- * end, 0: no match. *upper gets the end of the run of U, which is what U+l* would match when this does not.
+ * U*l+ from p, where U is all letters but lower case, and marks, and l all but upper case, and marks: the end, 0: no match. *upper
+ * gets the end of the run of U, which is what U+l* would match when this does not.
  */
-static size_t cased_word(const struct pre_text *t, size_t p, size_t end, size_t *upper)
+static size_t cased_word(const struct pre_text *t, size_t p, size_t end, bool no_han, size_t *upper)
 {
     size_t j = p, both = 0;
-    for (; j < end && (t->cls[j] & (C_LU | C_LX | C_M)); j++)
+    for (; j < end && in_word(t, j, C_LU | C_LX | C_M, no_han); j++)
         if (t->cls[j] & (C_LX | C_M))
             both = j + 1;
     *upper = j;
-    if (j < end && (t->cls[j] & C_LL))
-        return run_of(t, j, end, C_LL | C_LX | C_M);
+    if (j < end && (t->cls[j] & C_LL)) {
+        while (j < end && in_word(t, j, C_LL | C_LX | C_M, no_han))
+            j++;
+        return j;
+    }
     return both; /* U* gives back up to its last member that is in l, too */
 }
 
-static size_t cased(const struct pre_text *t, size_t i, size_t end, bool suffix, size_t digits)
+static size_t cased(const struct pre_text *t, size_t i, size_t end, const struct cased *c)
 {
     bool prefix = !(t->cls[i] & (C_L | C_N)) && !newline(t->cp[i]) && i + 1 < end;
     size_t up1 = 0, up0 = 0, e = 0;
     if (prefix)
-        e = cased_word(t, i + 1, end, &up1);
+        e = cased_word(t, i + 1, end, c->no_han, &up1);
     if (!e)
-        e = cased_word(t, i, end, &up0);
+        e = cased_word(t, i, end, c->no_han, &up0);
     if (!e && prefix && up1 > i + 1)
         e = up1;
     if (!e && up0 > i)
         e = up0;
     if (e) {
-        if (suffix && e < end)
+        if (c->suffix && e < end)
             e += contraction(t, e, end, true);
         return e - i;
     }
     if (t->cls[i] & C_N)
-        return digits_up_to(t, i, end, digits);
+        return digits_up_to(t, i, end, c->digits);
     size_t j = t->cp[i] == ' ' ? i + 1 : i;
     size_t k = run_not(t, j, end, C_WS | C_N | C_L);
     if (k > j)
-        return line_ends(t, k, end, true) - i;
+        return line_ends(t, k, end, c->slash) - i;
     return lines_or_spaces(t, i, end);
 }
 
 static size_t m_tekken(const struct pre_text *t, size_t i, size_t end, size_t *skip)
 {
     (void)skip;
-    return cased(t, i, end, false, 1);
+    return cased(t, i, end, &(struct cased){.slash = true, .digits = 1});
 }
 
 static size_t m_gpt4o(const struct pre_text *t, size_t i, size_t end, size_t *skip)
 {
     (void)skip;
-    return cased(t, i, end, true, 3);
+    return cased(t, i, end, &(struct cased){.suffix = true, .slash = true, .digits = 3});
+}
+
+/* \p{Han}+ before all else, then as gpt-4o with words that hold no ideographs and without the slash. */
+static size_t m_kimi(const struct pre_text *t, size_t i, size_t end, size_t *skip)
+{
+    (void)skip;
+    size_t j = i;
+    while (j < end && is_han(t->cp[j]))
+        j++;
+    return j > i ? j - i : cased(t, i, end, &(struct cased){.suffix = true, .no_han = true, .digits = 3});
 }
 
 /* [^\n]+|[\n]+ */
@@ -519,14 +562,15 @@ static size_t m_final_spaces(const struct pre_text *t, size_t i, size_t end, siz
 struct pre_type {
     const char *names; /* space-separated; the first is the one we speak of */
     match_fn *steps[MAX_STEPS];
-    bool ignore_merges, add_bos, nfc;
+    bool ignore_merges, add_bos, no_bos, nfc;
 };
 
 static const struct pre_type types[] = {
     {.names = "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
      .steps = {m_llama3}, .ignore_merges = true, .add_bos = true},
-    {.names = "dbrx smaug-bpe chatglm-bpe", .steps = {m_llama3}},
-    {.names = "glm4 glm5", .steps = {m_llama3}, .ignore_merges = true},
+    {.names = "dbrx smaug-bpe", .steps = {m_llama3}},
+    {.names = "chatglm-bpe", .steps = {m_llama3}, .no_bos = true},
+    {.names = "glm4 glm5", .steps = {m_llama3}, .ignore_merges = true, .no_bos = true},
     {.names = "laguna", .steps = {m_lines, m_qwen2}},
     {.names = "qwen2 deepseek-r1-qwen", .steps = {m_qwen2}, .nfc = true},
     {.names = "megrez stablelm2 hunyuan kormo openpangu solar-open f2llmv2 grok-2", .steps = {m_qwen2}},
@@ -543,6 +587,7 @@ static const struct pre_type types[] = {
     {.names = "falcon", .steps = {m_falcon, m_gpt2, m_ascii3}},
     {.names = "tekken", .steps = {m_tekken}, .ignore_merges = true, .add_bos = true},
     {.names = "gpt-4o llama4 kanana2", .steps = {m_gpt4o}},
+    {.names = "kimi-k2", .steps = {m_kimi}},
     {.names = "default", .steps = {m_default, m_gpt2, m_digits, m_ascii3}},
 };
 
@@ -566,6 +611,11 @@ bool pre_ignore_merges(const struct pre_type *p)
 bool pre_add_bos(const struct pre_type *p)
 {
     return p->add_bos;
+}
+
+bool pre_no_bos(const struct pre_type *p)
+{
+    return p->no_bos;
 }
 
 bool pre_nfc(const struct pre_type *p)

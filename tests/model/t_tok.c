@@ -102,8 +102,24 @@ static size_t unhex(const char *h, char *out)
     return n;
 }
 
-/* Every line of data/tokenizers/NAME.jsonl; `nfc`: decoding gives the normalized text, which is not compared. */
-static void golden(const char *name, bool nfc)
+/* What decoding gives back: BYTE_LEVEL the text as the tokenizer sees it, SPM the bytes with U+2581 as a space. */
+enum form { BYTE_LEVEL, NFC, SPM };
+
+static void as_decoded(enum form form, const char *s, size_t n, struct buf *out)
+{
+    if (form != SPM) {
+        as_seen(s, n, out);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool mark = n - i >= 3 && memcmp(s + i, "\xE2\x96\x81", 3) == 0;
+        buf_addch(out, mark ? ' ' : s[i]);
+        i += mark ? 2 : 0;
+    }
+}
+
+/* Every line of data/tokenizers/NAME.jsonl. Where the text is normalized, it does not come back; nor do spaces behind SPM's specials. */
+static void golden(const char *name, enum form form)
 {
     char file[256];
     snprintf(file, sizeof file, "data/tokenizers/%s.jsonl", name);
@@ -141,10 +157,10 @@ static void golden(const char *name, bool nfc)
                     print_message(" %d", got.id[i]);
                 print_message("\n");
             }
-        } else if (!nfc && !has_lost_byte(v.t, s, len)) {
+        } else if (form != NFC && !(form == SPM && flags) && !has_lost_byte(v.t, s, len)) {
             struct buf seen = BUF_INIT(1 << 24), back = BUF_INIT(1 << 24);
-            as_seen(s, len, &seen);
-            decode_all(v.t, &got, &back);
+            as_decoded(form, s, len, &seen);
+            tok_decode_all(v.t, got.id, got.n, true, &back);
             if (seen.len != back.len || memcmp(buf_str(&seen), buf_str(&back), seen.len) != 0) {
                 if (bad++ < 5)
                     print_message("%s line %d does not come back: %.120s\n", name, lines + 1, l);
@@ -162,22 +178,23 @@ static void golden(const char *name, bool nfc)
     assert_true(lines > 700);
 }
 
-#define GOLDEN(fn, name, nfc)                                                                                                          \
+#define GOLDEN(fn, name, form)                                                                                                         \
     static void fn(void **state)                                                                                                       \
     {                                                                                                                                  \
         (void)state;                                                                                                                   \
-        golden(name, nfc);                                                                                                             \
+        golden(name, form);                                                                                                            \
     }
-GOLDEN(ids_of_smollm2, "smollm2", false)
-GOLDEN(ids_of_gpt2, "gpt-2", false)
-GOLDEN(ids_of_qwen2, "qwen2", true)
-GOLDEN(ids_of_llama_bpe, "small-llama-bpe", false)
-GOLDEN(ids_of_tekken, "small-tekken", false)
-GOLDEN(ids_of_gpt4o, "small-gpt-4o", false)
-GOLDEN(ids_of_qwen35, "small-qwen35", true)
-GOLDEN(ids_of_deepseek_llm, "deepseek-llm", false)
-GOLDEN(ids_of_deepseek_coder, "deepseek-coder", false)
-GOLDEN(ids_of_deepseek_v3, "deepseek-v3", false)
+GOLDEN(ids_of_smollm2, "smollm2", BYTE_LEVEL)
+GOLDEN(ids_of_gpt2, "gpt-2", BYTE_LEVEL)
+GOLDEN(ids_of_qwen2, "qwen2", NFC)
+GOLDEN(ids_of_llama_bpe, "small-llama-bpe", BYTE_LEVEL)
+GOLDEN(ids_of_tekken, "small-tekken", BYTE_LEVEL)
+GOLDEN(ids_of_gpt4o, "small-gpt-4o", BYTE_LEVEL)
+GOLDEN(ids_of_qwen35, "small-qwen35", NFC)
+GOLDEN(ids_of_deepseek_llm, "deepseek-llm", BYTE_LEVEL)
+GOLDEN(ids_of_deepseek_coder, "deepseek-coder", BYTE_LEVEL)
+GOLDEN(ids_of_deepseek_v3, "deepseek-v3", BYTE_LEVEL)
+GOLDEN(ids_of_llama_spm, "llama-spm", SPM)
 
 /* The .inp/.out pairs: texts separated by a line of their own, ids one line a text. */
 static void inp_out(const char *vocab, const char *pair)
@@ -228,6 +245,7 @@ static void inp_out_pairs(void **state)
     inp_out("qwen2", "deepseek-r1-qwen");
     inp_out("deepseek-llm", "deepseek-llm");
     inp_out("deepseek-coder", "deepseek-coder");
+    inp_out("llama-spm", "llama-spm");
 }
 
 /* ---- pre-tokenizers alone ---- */
@@ -298,6 +316,8 @@ static void pre_splits_by_hand(void **state)
         {"gpt-4o", "DON'T don't 1234", "[DON'T][ don't][ ][123][4]"},
         {"smollm", " 12", "[ ][1][2]"},
         {"deepseek-llm", "a \t\nb  ", "[a][ \t][\n][b][  ]"},
+        {"kimi-k2", "\xE4\xB8\xAD\xE6\x96\x87" "English\xE6\xB7\xB7  \xE4\xB8\xAD", "[\xE4\xB8\xAD\xE6\x96\x87][English][\xE6\xB7\xB7][ ][ ][\xE4\xB8\xAD]"},
+        {"kimi-k2", "DON't 1234/\n", "[DON't][ ][123][4][/\n]"},
         {"smollm", "\xFF\xE4\xBD" "A", "[\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD][A]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -315,15 +335,13 @@ static void pre_splits_by_hand(void **state)
 /* ---- any vocabulary, any text ---- */
 
 /* Every token's text comes back as bytes that encode to something that decodes to the same bytes. */
-static void tokens_come_back(void **state)
+static void come_back(const char *name, enum form form, int step)
 {
-    (void)state;
     struct vocab v;
-    open_vocab(&v, "smollm2");
-    assert_int_equal(tok_count(v.t), 49152);
+    open_vocab(&v, name);
     struct tok_ids ids = {0};
     struct buf a = BUF_INIT(1 << 20), b = BUF_INIT(1 << 20), seen = BUF_INIT(1 << 20);
-    for (int32_t id = 0; id < tok_count(v.t); id++) {
+    for (int32_t id = 0; id < tok_count(v.t); id += step) {
         buf_reset(&a);
         buf_reset(&b);
         buf_reset(&seen);
@@ -331,10 +349,10 @@ static void tokens_come_back(void **state)
         tok_decode(v.t, id, true, &a);
         assert_true(a.len > 0);
         tok_encode(v.t, a.data, a.len, TOK_SPECIAL, NULL, 0, &ids);
-        decode_all(v.t, &ids, &b);
-        as_seen(a.data, a.len, &seen);
-        assert_int_equal(seen.len, b.len);
-        assert_memory_equal(seen.data, b.data, b.len);
+        tok_decode_all(v.t, ids.id, ids.n, true, &b);
+        as_decoded(form, a.data, a.len, &seen);
+        if (seen.len != b.len || memcmp(seen.data, b.data, b.len) != 0)
+            fail_msg("%s: token %d", name, id);
         if (tok_kind(v.t, id) == TOK_CONTROL) {
             assert_int_equal(ids.n, 1);
             assert_int_equal(ids.id[0], id);
@@ -348,6 +366,53 @@ static void tokens_come_back(void **state)
     buf_finish(&b);
     buf_finish(&seen);
     close_vocab(&v);
+}
+
+static void tokens_come_back(void **state)
+{
+    (void)state;
+    come_back("smollm2", BYTE_LEVEL, 1);
+    come_back("llama-spm", SPM, 1);
+    come_back("gpt-2", BYTE_LEVEL, 1);
+    come_back("deepseek-coder", BYTE_LEVEL, 1);
+    come_back("deepseek-llm", BYTE_LEVEL, 3);
+    come_back("deepseek-v3", BYTE_LEVEL, 3);
+    come_back("small-tekken", BYTE_LEVEL, 1);
+}
+
+/* No text of a marker, typed by a person, becomes a control token or that marker. */
+static void marks_stay_text(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"smollm2", "llama-spm", "gpt-2", "qwen2", "deepseek-coder", "deepseek-llm", "deepseek-v3", "small-gpt-4o"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        struct vocab v;
+        open_vocab(&v, names[k]);
+        struct tok_ids ids = {0};
+        struct buf b = BUF_INIT(1 << 20);
+        int tried = 0;
+        for (int32_t id = 0; id < tok_count(v.t); id++) {
+            enum tok_type type = tok_kind(v.t, id);
+            if (type != TOK_CONTROL && type != TOK_USER)
+                continue;
+            buf_reset(&b);
+            ids.n = 0;
+            tok_decode(v.t, id, true, &b);
+            bool text = type == TOK_USER && !strpbrk(buf_str(&b), "<>[]{}|") && !strstr(buf_str(&b), "\xEF\xBD\x9C");
+            tok_encode(v.t, b.data, b.len, TOK_SPECIAL, (struct tok_span[]){{0, b.len}}, 1, &ids);
+            assert_true(ids.n > 0);
+            for (size_t i = 0; i < ids.n; i++)
+                if ((!text && ids.id[i] == id) || tok_kind(v.t, ids.id[i]) == TOK_CONTROL)
+                    fail_msg("%s: the text of token %d gives %d", names[k], id, ids.id[i]);
+            if (text && (ids.n != 1 || ids.id[0] != id))
+                fail_msg("%s: token %d is text and is not matched", names[k], id);
+            tried++;
+        }
+        assert_true(tried > 0);
+        free(ids.id);
+        buf_finish(&b);
+        close_vocab(&v);
+    }
 }
 
 static void random_bytes_come_back(void **state)
@@ -505,13 +570,13 @@ static void *run_all(void *arg)
     struct runs *r = arg;
     for (size_t i = r->first; i < sizeof units / sizeof *units; i++) {
         double one = 0, two = 0;
-        for (int try = 0; try < 3; try++) { /* the machine may be busy: once in three is enough */
+        for (int try = 0; try < 3; try++) { /* a table outgrows a cache, the machine may be busy */
             one = time_run(r->t, units[i], LONG_RUN / 2);
             two = time_run(r->t, units[i], LONG_RUN);
-            if (two <= 2.5 * one + 0.005)
+            if (two <= 2.5 * one + 0.005 || two <= 0.25)
                 break;
         }
-        if (two > 2.5 * one + 0.005 && !r->bad++)
+        if (two > 2.5 * one + 0.005 && two > 0.25 && !r->bad++)
             snprintf(r->text, sizeof r->text, "unit %zu: %.1f ms for half, %.1f ms for the whole", i, one * 1e3, two * 1e3);
     }
     return NULL;
@@ -540,6 +605,12 @@ static void long_runs_smollm2(void **state)
     long_runs("smollm2", 0);
 }
 
+static void long_runs_spm(void **state)
+{
+    (void)state;
+    long_runs("llama-spm", 0);
+}
+
 static void long_runs_qwen2(void **state)
 {
     (void)state;
@@ -556,7 +627,7 @@ static void ignore_piece(void *arg, const char *s, size_t n)
 static void *split_all(void *arg)
 {
     struct runs *r = arg;
-    static const char *const pres[] = {"llama-bpe", "qwen35", "deepseek-v3", "deepseek-llm", "deepseek-coder", "falcon", "tekken", "gpt-4o", "default"};
+    static const char *const pres[] = {"llama-bpe", "qwen35", "deepseek-v3", "deepseek-llm", "deepseek-coder", "falcon", "tekken", "gpt-4o", "kimi-k2", "default"};
     for (size_t k = 0; k < sizeof pres / sizeof *pres; k++)
         for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
             double t[2] = {0, 0};
@@ -747,9 +818,11 @@ int main(void)
         cmocka_unit_test(ids_of_smollm2), cmocka_unit_test(ids_of_gpt2), cmocka_unit_test(ids_of_qwen2), cmocka_unit_test(ids_of_llama_bpe),
         cmocka_unit_test(ids_of_tekken), cmocka_unit_test(ids_of_gpt4o), cmocka_unit_test(ids_of_qwen35),
         cmocka_unit_test(ids_of_deepseek_llm), cmocka_unit_test(ids_of_deepseek_coder), cmocka_unit_test(ids_of_deepseek_v3),
+        cmocka_unit_test(ids_of_llama_spm),
         cmocka_unit_test(inp_out_pairs), cmocka_unit_test(pre_splits), cmocka_unit_test(pre_splits_by_hand),
-        cmocka_unit_test(tokens_come_back), cmocka_unit_test(random_bytes_come_back), cmocka_unit_test(spans_hold_no_special),
+        cmocka_unit_test(tokens_come_back), cmocka_unit_test(marks_stay_text), cmocka_unit_test(random_bytes_come_back), cmocka_unit_test(spans_hold_no_special),
         cmocka_unit_test(ends_of_generation), cmocka_unit_test(long_runs_smollm2), cmocka_unit_test(long_runs_qwen2),
+        cmocka_unit_test(long_runs_spm),
         cmocka_unit_test(long_runs_split), cmocka_unit_test(hostile_vocabulary), cmocka_unit_test(bad_vocabularies),
         cmocka_unit_test(bad_goldens),
     };
