@@ -2,7 +2,7 @@
 # A target: its program below (linking its room's libraries), its line in FUZZ_TARGETS with every source it stands on, and a corpus folder.
 FUZZ_SECONDS = 20
 FUZZ_BASE = base/buf.c base/clock.c base/err.c base/log.c base/mem.c base/num.c base/path.c base/sane.c base/utf8.c
-FUZZ_MODEL = model/gguf.c model/tok.c model/tok_bpe.c model/tok_pre.c model/template.c kernels/quant_ref.c
+FUZZ_MODEL = model/gguf.c model/tok.c model/tok_bpe.c model/tok_merge.c model/tok_pre.c model/tok_vocab.c model/template.c kernels/quant_ref.c
 FUZZ_TARGETS = \
 	'fuzz_gguf: %D%/fuzz_gguf.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
 	'fuzz_tok: %D%/fuzz_tok.c $(FUZZ_MODEL) $(FUZZ_BASE)'
