@@ -39,17 +39,18 @@ void job_free(struct job *j);
 enum ev_kind { EV_MODEL, EV_LOAD, EV_PREFILL, EV_TEXT, EV_THOUGHT, EV_PROMPT, EV_DONE, EV_CANCELLED, EV_ERROR };
 
 struct gen_stats {
-    int n_prompt, n_cached, n_out, n_ctx, n_used; /* tokens; n_used: positions of the context in use */
-    double load_ms, prefill_ms, ttft_ms, decode_ms; /* ttft: from submit to the first text */
+    int n_prompt, n_cached, n_out, n_ctx, n_used; /* tokens; n_out: thoughts too; n_used: positions of the context in use */
+    int n_reason;                                 /* of n_out: thoughts */
+    double load_ms, prefill_ms, ttft_ms, decode_ms; /* ttft: from the job's arrival to the first text */
 };
 
 struct event {
     enum ev_kind kind;
     uint64_t job;
-    /* EV_MODEL, once per job before anything else of it */
+    /* EV_MODEL, once per job: behind EV_LOAD, before anything else of it */
     char *name, *fingerprint, *arch, *quant, *backend, *template_sha, *engine; /* engine: "hadal 0.1 AVX-512" */
-    int n_ctx_train;
-    /* EV_LOAD bytes, EV_PREFILL tokens */
+    int n_ctx_train, n_ctx; /* n_ctx: positions that this job may use */
+    /* EV_LOAD bytes; EV_PREFILL tokens; EV_TEXT, EV_THOUGHT: tokens of the answer so far, positions of the context in use */
     uint64_t done, total;
     int reused;
     /* EV_TEXT, EV_THOUGHT: whole UTF-8 sequences (bad bytes unchanged); EV_PROMPT: the rendered prompt */
@@ -76,7 +77,7 @@ int engine_timeout_ms(const struct engine *e);
 int engine_submit(struct engine *e, struct job *j, struct err *err);
 bool engine_busy(const struct engine *e);
 void engine_cancel(struct engine *e); /* the running job; more calls do nothing */
-/* What has come since the last call, oldest first; NULL: nothing. Owned by the caller. Notices a dead process. */
+/* What has come since the last call: a list, oldest first; NULL: nothing. Owned by the caller. Notices a dead process. */
 struct event *engine_poll(struct engine *e);
 int engine_pid(const struct engine *e); /* -1: none */
 

@@ -5,6 +5,16 @@ APP_TESTS = %D%/t_sig
 %C%_t_sig_CFLAGS = $(TEST_CFLAGS)
 %C%_t_sig_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
 
+APP_TESTS += %D%/t_frame
+%C%_t_frame_SOURCES = %D%/t_frame.c
+%C%_t_frame_CFLAGS = $(TEST_CFLAGS)
+%C%_t_frame_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
+
+APP_TESTS += %D%/t_engine
+%C%_t_engine_SOURCES = %D%/t_engine.c
+%C%_t_engine_CFLAGS = $(TEST_CFLAGS)
+%C%_t_engine_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
+
 APP_TESTS += %D%/t_conf
 %C%_t_conf_SOURCES = %D%/t_conf.c
 %C%_t_conf_CFLAGS = $(TEST_CFLAGS)

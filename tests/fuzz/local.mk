@@ -5,9 +5,10 @@ FUZZ_BASE = base/buf.c base/clock.c base/err.c base/log.c base/mem.c base/num.c 
 FUZZ_MODEL = model/gguf.c model/tok.c model/tok_bpe.c model/tok_merge.c model/tok_pre.c model/tok_vocab.c model/template.c kernels/quant_ref.c
 FUZZ_TARGETS = \
 	'fuzz_gguf: %D%/fuzz_gguf.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
-	'fuzz_tok: %D%/fuzz_tok.c $(FUZZ_MODEL) $(FUZZ_BASE)'
+	'fuzz_tok: %D%/fuzz_tok.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
+	'fuzz_frame: %D%/fuzz_frame.c app/frame.c app/job.c $(FUZZ_BASE)'
 
-FUZZ_TESTS = %D%/fuzz_gguf %D%/fuzz_tok
+FUZZ_TESTS = %D%/fuzz_gguf %D%/fuzz_tok %D%/fuzz_frame
 check_PROGRAMS += $(FUZZ_TESTS)
 TESTS += $(FUZZ_TESTS)
 %C%_fuzz_gguf_SOURCES = %D%/fuzz_gguf.c %D%/replay.c %D%/fuzz.h
@@ -16,6 +17,9 @@ TESTS += $(FUZZ_TESTS)
 %C%_fuzz_tok_SOURCES = %D%/fuzz_tok.c %D%/replay.c tests/model/mkgguf.h
 %C%_fuzz_tok_CFLAGS = $(AM_CFLAGS)
 %C%_fuzz_tok_LDADD = $(MODEL_LIBS)
+%C%_fuzz_frame_SOURCES = %D%/fuzz_frame.c %D%/replay.c
+%C%_fuzz_frame_CFLAGS = $(AM_CFLAGS)
+%C%_fuzz_frame_LDADD = app/libapp.a $(BASE_LIBS)
 
 .PHONY: fuzz-smoke
 fuzz-smoke:
