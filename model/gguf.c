@@ -11,6 +11,9 @@
  * as a count is bounded by the bytes that so many entries need). Names are attacker-controlled: two hash tables with a
  * random seed find them. Values, names and tensor data are pointers into the map.
  *
+ * A split model is several such files (NAME-00001-of-00003.gguf and on). The first holds the metadata; each is read and checked as
+ * a file of its own, then the tensors of all stand in the first one's directory.
+ *
  * The file may shrink or change while it is mapped. A SIGBUS handler puts zero pages under the lost part and sets a
  * flag, so the process goes on and gguf_unchanged() says no; lengths that are read again later are checked again.
  */
@@ -64,11 +67,13 @@ struct gguf {
     struct gguf_tensor *tensor;
     size_t n_tensors;
     struct table tensor_table;
+    struct gguf **part; /* the other files of a split model, in order; their tensors are in ours */
+    size_t n_parts;
 };
 
 /* ---- maps that may be lost under us ---- */
 
-#define MAX_GUARDS 64
+#define MAX_GUARDS (2 * LIMIT_PARTS)
 
 static struct guard {
     _Atomic(uintptr_t) from, to; /* to == 0: free */
@@ -653,7 +658,7 @@ static int parse(struct gguf *g, struct gguf **out, struct err *err)
     return 0;
 }
 
-int gguf_open(const char *path, struct gguf **out, struct err *err)
+static int open_one(const char *path, struct gguf **out, struct err *err)
 {
     struct gguf *g = fresh(path);
     int rc;
@@ -691,6 +696,128 @@ fail:
     return rc;
 }
 
+/* ---- split models ---- */
+
+#define SPLIT_SUFFIX "-%05u-of-%05u.gguf"
+
+/* The part's place: number, counted from 0, of how many. Not split: 0 of 1. */
+static int split_place(const struct gguf *g, unsigned *no, unsigned *count, struct err *err)
+{
+    uint64_t n = 0, c = 1;
+    int rc = gguf_get_u64(g, "split.no", UINT64_MAX, &n, err);
+    if (rc >= 0)
+        rc = gguf_get_u64(g, "split.count", UINT64_MAX, &c, err);
+    if (rc < 0)
+        return rc;
+    if (c > LIMIT_PARTS)
+        return err_set(err, ERR_FORMAT, "%s: split.count is %" PRIu64 ", at most %d are accepted", g->shown, c, LIMIT_PARTS);
+    if (c > 1 && n >= c)
+        return err_set(err, ERR_FORMAT, "%s: split.no is %" PRIu64 ", and the model has %" PRIu64 " parts", g->shown, n, c);
+    *no = c > 1 ? (unsigned)n : 0;
+    *count = c > 1 ? (unsigned)c : 1;
+    return 0;
+}
+
+/* The file name of another part, made from that of part `no`; NULL when the name is not of the form. */
+static char *part_path(const char *path, unsigned no, unsigned count, unsigned wanted)
+{
+    char now[40], then[40];
+    size_t n = strlen(path), k = (size_t)snprintf(now, sizeof now, SPLIT_SUFFIX, no + 1, count);
+    if (n < k || strcmp(path + n - k, now) != 0)
+        return NULL;
+    snprintf(then, sizeof then, SPLIT_SUFFIX, wanted + 1, count);
+    return mem_printf("%.*s%s", (int)(n - k), path, then);
+}
+
+static int open_part(struct gguf *g, unsigned i, unsigned count, struct err *err)
+{
+    char *path = part_path(g->path, 0, count, i);
+    struct gguf *p = NULL;
+    unsigned no, of;
+    int rc;
+    if (!path)
+        return err_set(err, ERR_FORMAT, "%s is the first of %u parts of a split model, but its name does not end in " SPLIT_SUFFIX, g->shown,
+                       count, 1u, count);
+    rc = open_one(path, &p, err);
+    if (rc) {
+        err_wrap(err, "part %u of %u of a split model", i + 1, count);
+    } else if (!(rc = split_place(p, &no, &of, err))) {
+        g->part[g->n_parts++] = p;
+        if (no != i || of != count)
+            rc = err_set(err, ERR_FORMAT, "%s says that it is part %u of %u, and part %u of %u is wanted", p->shown, no + 1, of, i + 1, count);
+    } else {
+        gguf_close(p);
+    }
+    free(path);
+    return rc;
+}
+
+/* Brings the tensors of all parts into the first one's directory. */
+static int join_parts(struct gguf *g, struct err *err)
+{
+    uint64_t total = g->n_tensors, told;
+    for (size_t i = 0; i < g->n_parts; i++)
+        total += g->part[i]->n_tensors; /* each at most LIMIT_TENSORS */
+    told = total;
+    int rc = gguf_get_u64(g, "split.tensors.count", UINT64_MAX, &told, err);
+    if (rc < 0)
+        return rc;
+    if (told != total)
+        return err_set(err, ERR_FORMAT, "%s: split.tensors.count is %" PRIu64 ", and the parts have %" PRIu64 " tensors", g->shown, told, total);
+    if (total > LIMIT_TENSORS)
+        return err_set(err, ERR_FORMAT, "%s: the parts have %" PRIu64 " tensors, at most %d are accepted", g->shown, total, LIMIT_TENSORS);
+    struct table one = g->tensor_table;
+    g->tensor = mem_grow(g->tensor, (size_t)total + 1, sizeof *g->tensor);
+    table_make(&g->tensor_table, (size_t)total);
+    free(one.slot);
+    for (size_t i = 0; i < g->n_tensors; i++)
+        *table_slot(g, &g->tensor_table, g->tensor[i].name) = (uint32_t)i + 1;
+    for (size_t i = 0; i < g->n_parts; i++) {
+        const struct gguf *p = g->part[i];
+        for (size_t k = 0; k < p->n_tensors; k++) {
+            uint32_t *slot = table_slot(g, &g->tensor_table, p->tensor[k].name);
+            if (*slot)
+                return err_set(err, ERR_FORMAT, "%s: the tensor \"%s\" is in an earlier part, too", p->shown, show(p->tensor[k].name).s);
+            g->tensor[g->n_tensors++] = p->tensor[k];
+            *slot = (uint32_t)g->n_tensors;
+        }
+    }
+    return 0;
+}
+
+static int open_rest(struct gguf *g, struct err *err)
+{
+    unsigned no, count;
+    int rc = split_place(g, &no, &count, err);
+    if (rc || count == 1)
+        return rc;
+    if (no) {
+        char *first = part_path(g->path, no, count, 0);
+        rc = err_set(err, ERR_FORMAT, "%s is part %u of %u of a split model: open the first part%s%s", g->shown, no + 1, count,
+                     first ? ", " : "", first ? first : "");
+        free(first);
+        return rc;
+    }
+    g->part = mem_array(count, sizeof *g->part);
+    for (unsigned i = 1; !rc && i < count; i++)
+        rc = open_part(g, i, count, err);
+    return rc ? rc : join_parts(g, err);
+}
+
+int gguf_open(const char *path, struct gguf **out, struct err *err)
+{
+    struct gguf *g;
+    int rc = open_one(path, &g, err);
+    if (rc)
+        return rc;
+    rc = open_rest(g, err);
+    if (rc)
+        gguf_close(g);
+    else
+        *out = g;
+    return rc;
+}
+
 int gguf_open_memory(const void *data, size_t n, const char *name, struct gguf **out, struct err *err)
 {
     struct gguf *g = fresh(name);
@@ -709,6 +836,9 @@ void gguf_close(struct gguf *g)
     }
     if (g->fd >= 0)
         close(g->fd);
+    for (size_t i = 0; i < g->n_parts; i++)
+        gguf_close(g->part[i]);
+    free(g->part);
     free(g->kv);
     free(g->kv_table.slot);
     free(g->tensor);
@@ -731,7 +861,10 @@ uint32_t gguf_version(const struct gguf *g)
 
 uint64_t gguf_file_bytes(const struct gguf *g)
 {
-    return g->size;
+    uint64_t n = g->size;
+    for (size_t i = 0; i < g->n_parts; i++)
+        n += g->part[i]->size;
+    return n;
 }
 
 const void *gguf_header(const struct gguf *g, size_t *n)
@@ -932,7 +1065,7 @@ void gguf_drop_pages(const struct gguf *g, const struct gguf_tensor *t)
         madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
-bool gguf_unchanged(const struct gguf *g)
+static bool unchanged(const struct gguf *g)
 {
     struct stat st;
     if (g->fd < 0)
@@ -945,4 +1078,12 @@ bool gguf_unchanged(const struct gguf *g)
     if (stat(g->path, &st)) /* removed: what is mapped stays whole */
         return true;
     return st.st_dev == g->st.st_dev && st.st_ino == g->st.st_ino;
+}
+
+bool gguf_unchanged(const struct gguf *g)
+{
+    bool same_still = unchanged(g);
+    for (size_t i = 0; i < g->n_parts; i++)
+        same_still = same_still && unchanged(g->part[i]);
+    return same_still;
 }

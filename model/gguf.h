@@ -36,20 +36,21 @@ struct gguf_tensor {
     int n_dims;
     int64_t ne[4];
     uint32_t type;
-    uint64_t offset; /* from the start of the data section */
+    uint64_t offset; /* from the start of its file's data section */
     const void *data;
     size_t bytes;
 };
 
+/* A split model (NAME-00001-of-00003.gguf) is opened by its first part; all must be there, beside it. */
 int gguf_open(const char *path, struct gguf **out, struct err *err);
-/* The same over memory (fuzzing, tests). The bytes are borrowed until close. */
+/* One file over memory (fuzzing, tests). The bytes are borrowed until close. */
 int gguf_open_memory(const void *data, size_t n, const char *name, struct gguf **out, struct err *err);
 void gguf_close(struct gguf *g);
 
 const char *gguf_path(const struct gguf *g);
 uint32_t gguf_version(const struct gguf *g);
-uint64_t gguf_file_bytes(const struct gguf *g);
-/* The bytes before the tensors' data: header, metadata, directory. Borrowed until close. */
+uint64_t gguf_file_bytes(const struct gguf *g); /* of all parts */
+/* The bytes before the (first part's) tensors' data: header, metadata, directory. Borrowed until close. */
 const void *gguf_header(const struct gguf *g, size_t *n);
 size_t gguf_n_kv(const struct gguf *g);
 const struct gguf_kv *gguf_kv_at(const struct gguf *g, size_t i);

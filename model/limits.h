@@ -9,6 +9,7 @@
 #define LIMIT_ARRAY (64 << 20)      /* elements of an array */
 #define LIMIT_KEYS 65536
 #define LIMIT_TENSORS 262144
+#define LIMIT_PARTS 1000            /* files of a split model */
 #define LIMIT_TENSOR_NAME 63        /* bytes */
 #define LIMIT_ALIGN 65536
 #define LIMIT_METADATA (1u << 30)   /* bytes before the data section */

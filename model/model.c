@@ -104,22 +104,15 @@ static void fill_info(struct model *m, const char *path)
     in->backend_text = m->net.ops->describe(m->net.bk);
 }
 
-/* Files that are GGUF but no model, or only a part of one. */
+/* Files that are GGUF but no model: adapters, projectors. */
 static int check_kind(const struct gguf *g, struct err *err)
 {
     struct gguf_str type;
-    uint64_t count = 1;
     int rc = gguf_get_str(g, "general.type", &type, err);
     if (rc < 0)
         return rc;
     if (rc && !(type.n == 5 && !memcmp(type.s, "model", 5)))
         return err_set(err, ERR_FORMAT, "%s is no model: its general.type is \"%.*s\"", gguf_path(g), (int)(type.n > 40 ? 40 : type.n), type.s);
-    rc = gguf_get_u64(g, "split.count", 99999, &count, err);
-    if (rc < 0)
-        return rc;
-    if (count > 1)
-        return err_set(err, ERR_FORMAT, "%s is one of %" PRIu64 " parts of a split model; join them into one file first (split files are not read)",
-                       gguf_path(g), count);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -393,12 +394,154 @@ static void shrinks(void **state)
     buf_finish(&b);
 }
 
+/* ---- split models ---- */
+
+static void raw_kv(struct buf *b, const struct gguf_kv *kv)
+{
+    str(b, kv->key.s, kv->key.n);
+    u32(b, kv->type);
+    if (kv->type == GGUF_ARR) {
+        u32(b, kv->elem);
+        u64(b, kv->count);
+    }
+    buf_add(b, kv->data, (size_t)(kv->end - kv->data));
+}
+
+static void pad(struct buf *b)
+{
+    while (b->len % 32)
+        buf_addch(b, 0);
+}
+
+struct split {
+    char dir[32], path[3][64];
+    unsigned no[3], count[3];  /* what the parts say */
+    unsigned total;            /* split.tensors.count */
+    bool twice;                /* part 3 has a tensor of part 2 as well */
+};
+
+/* Writes goldens/llama.gguf as three parts; the first has no tensors. */
+static void write_split(struct split *s, const struct gguf *g)
+{
+    size_t n = gguf_n_tensors(g);
+    for (unsigned p = 0; p < 3; p++) {
+        struct buf b = BUF_INIT(1 << 22);
+        size_t from = p == 0 ? 0 : p == 1 ? 0 : s->twice ? n / 2 - 1 : n / 2, to = p == 0 ? 0 : p == 1 ? n / 2 : n;
+        head(&b, to - from, 3 + (p ? 0 : gguf_n_kv(g)));
+        for (size_t i = 0; !p && i < gguf_n_kv(g); i++)
+            raw_kv(&b, gguf_kv_at(g, i));
+        key(&b, "split.no", GGUF_U16);
+        buf_add(&b, (uint16_t[]){(uint16_t)s->no[p]}, 2);
+        key(&b, "split.count", GGUF_U32);
+        u32(&b, s->count[p]);
+        key(&b, "split.tensors.count", GGUF_I32);
+        u32(&b, s->total);
+        uint64_t at = 0;
+        for (size_t i = from; i < to; i++) {
+            const struct gguf_tensor *t = gguf_tensor_at(g, i);
+            str(&b, t->name.s, t->name.n);
+            u32(&b, (uint32_t)t->n_dims);
+            for (int d = 0; d < t->n_dims; d++)
+                u64(&b, (uint64_t)t->ne[d]);
+            u32(&b, t->type);
+            u64(&b, at);
+            at += (t->bytes + 31) / 32 * 32;
+        }
+        pad(&b);
+        for (size_t i = from; i < to; i++) {
+            const struct gguf_tensor *t = gguf_tensor_at(g, i);
+            buf_add(&b, t->data, t->bytes);
+            pad(&b);
+        }
+        snprintf(s->path[p], sizeof s->path[p], "%s/m-%05u-of-00003.gguf", s->dir, p + 1);
+        FILE *f = fopen(s->path[p], "wb");
+        assert_true(f && fwrite(b.data, 1, b.len, f) == b.len && fclose(f) == 0);
+        buf_finish(&b);
+    }
+}
+
+static void split_refused(struct split *s, const struct gguf *g, unsigned first, int code, const char *word, const char *word2)
+{
+    struct err err = {0};
+    struct gguf *bad = NULL;
+    write_split(s, g);
+    assert_int_equal(gguf_open(s->path[first], &bad, &err), code);
+    assert_null(bad);
+    if (!strstr(err.msg, word) || !strstr(err.msg, word2))
+        fail_msg("%s", err.msg);
+    *s = (struct split){.no = {0, 1, 2}, .count = {3, 3, 3}, .total = (unsigned)gguf_n_tensors(g)};
+    strcpy(s->dir, "t_gguf_split");
+}
+
+static void split_models(void **state)
+{
+    (void)state;
+    struct gguf *one, *all;
+    struct err err = {0};
+    assert_int_equal(gguf_open(t_shared("goldens/llama.gguf"), &one, &err), 0);
+    unsigned n = (unsigned)gguf_n_tensors(one);
+    struct split s = {.dir = "t_gguf_split", .no = {0, 1, 2}, .count = {3, 3, 3}, .total = n};
+    mkdir(s.dir, 0755);
+    write_split(&s, one);
+    if (gguf_open(s.path[0], &all, &err))
+        fail_msg("%s", err.msg);
+    assert_int_equal(gguf_n_tensors(all), n);
+    assert_true(gguf_file_bytes(all) > gguf_file_bytes(one));
+    for (size_t i = 0; i < n; i++) {
+        const struct gguf_tensor *a = gguf_tensor_at(one, i);
+        char name[80] = "";
+        memcpy(name, a->name.s, a->name.n);
+        const struct gguf_tensor *b = gguf_tensor(all, name);
+        assert_non_null(b);
+        assert_int_equal(a->bytes, b->bytes);
+        gguf_drop_pages(all, b);
+        assert_memory_equal(a->data, b->data, a->bytes);
+    }
+    assert_true(gguf_unchanged(all));
+    assert_int_equal(truncate(s.path[2], 64), 0);
+    assert_false(gguf_unchanged(all));
+    gguf_close(all);
+
+    split_refused(&s, one, 1, ERR_FORMAT, "is part 2 of 3 of a split model", "m-00001-of-00003.gguf");
+    s.no[2] = 1;
+    split_refused(&s, one, 0, ERR_FORMAT, "m-00003-of-00003.gguf says that it is part 2 of 3", "part 3 of 3 is wanted");
+    s.count[1] = 4;
+    split_refused(&s, one, 0, ERR_FORMAT, "m-00002-of-00003.gguf says that it is part 2 of 4", "wanted");
+    s.count[0] = s.count[1] = 2; /* the name says 3 */
+    split_refused(&s, one, 0, ERR_FORMAT, "its name does not end in -00001-of-00002.gguf", "first of 2 parts");
+    s.total = n + 1;
+    split_refused(&s, one, 0, ERR_FORMAT, "split.tensors.count is", "and the parts have");
+    s.twice = true;
+    s.total = n + 1;
+    split_refused(&s, one, 0, ERR_FORMAT, "is in an earlier part, too", "m-00003");
+    s.no[0] = 7;
+    split_refused(&s, one, 0, ERR_FORMAT, "split.no is 7", "3 parts");
+    s.count[0] = 70000;
+    split_refused(&s, one, 0, ERR_FORMAT, "split.count is 70000", "1000");
+
+    /* a part that is missing or cut is named */
+    write_split(&s, one);
+    assert_int_equal(truncate(s.path[1], 500), 0);
+    assert_int_equal(gguf_open(s.path[0], &all, &err), ERR_FORMAT);
+    assert_non_null(strstr(err.msg, "part 2 of 3"));
+    assert_non_null(strstr(err.msg, "m-00002-of-00003.gguf"));
+    unlink(s.path[1]);
+    assert_int_equal(gguf_open(s.path[0], &all, &err), ERR_NOMODEL);
+    assert_non_null(strstr(err.msg, "part 2 of 3"));
+    assert_non_null(strstr(err.msg, "m-00002-of-00003.gguf"));
+    unlink(s.path[0]);
+    unlink(s.path[2]);
+    rmdir(s.dir);
+    gguf_close(one);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hostile_files), cmocka_unit_test(cut_at_every_byte), cmocka_unit_test(count_bombs),
         cmocka_unit_test(type_confusion), cmocka_unit_test(numbers),          cmocka_unit_test(something_else),
         cmocka_unit_test(limits),         cmocka_unit_test(shrinks),
+        cmocka_unit_test(split_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
