@@ -10,6 +10,11 @@ APP_TESTS += %D%/t_frame
 %C%_t_frame_CFLAGS = $(TEST_CFLAGS)
 %C%_t_frame_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
 
+APP_TESTS += %D%/t_sandbox
+%C%_t_sandbox_SOURCES = %D%/t_sandbox.c
+%C%_t_sandbox_CFLAGS = $(TEST_CFLAGS)
+%C%_t_sandbox_LDADD = app/libapp.a $(SECCOMP_LIBS) $(BASE_LIBS) $(CMOCKA_LIBS)
+
 APP_TESTS += %D%/t_engine
 %C%_t_engine_SOURCES = %D%/t_engine.c
 %C%_t_engine_CFLAGS = $(TEST_CFLAGS)
