@@ -1,7 +1,8 @@
 /*
  * The compute threads. What threads wait for are words: a counter on a cache line of its own that one thread raises and
  * others watch. A watcher spins for a moment (phases of a net are microseconds apart), then sleeps on a futex: when other
- * processes hold the cores, a spinning thread would keep its own sibling from running.
+ * processes hold the cores, a spinning thread would keep its own sibling from running. A spin that was in vain halves the next
+ * one, a good one doubles it.
  *
  * - `go` counts jobs; workers watch it between jobs.
  * - Threads meet in a tree of fan-in 8: each waits until its children have arrived, then raises its own `arrive`; the root
@@ -27,7 +28,8 @@
 #define LINE 64
 #define FAN_IN 8
 #define MAX_THREADS 1024
-#define SPIN_US 60       /* for the others, within a job */
+#define SPIN_US 64       /* for the others, within a job: at most */
+#define SPIN_LEAST_US 4
 #define SPIN_IDLE_US 200 /* for the next job */
 
 struct word {
@@ -38,6 +40,7 @@ struct word {
 struct member {
     struct word arrive;
     _Alignas(LINE) unsigned round;
+    int spin_us;
     struct pool *pool;
     pthread_t thread;
 };
@@ -73,12 +76,13 @@ static void raise_to(struct word *w, unsigned value)
         syscall(SYS_futex, &w->value, FUTEX_WAKE_PRIVATE, 0x7fffffff, NULL, NULL, 0);
 }
 
-static void watch(struct word *w, unsigned target, int64_t spin_us)
+/* True if spinning was enough. */
+static bool watch(struct word *w, unsigned target, int spin_us)
 {
     int64_t until = 0;
     for (unsigned i = 1;; i++) {
         if (reached(w, target, memory_order_acquire))
-            return;
+            return true;
         relax();
         if (i % 64)
             continue;
@@ -96,16 +100,24 @@ static void watch(struct word *w, unsigned target, int64_t spin_us)
         syscall(SYS_futex, &w->value, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0); /* a signal or a change of value: look again */
     }
     atomic_fetch_sub(&w->sleepers, 1);
+    return false;
+}
+
+static void watch_other(struct member *m, struct word *w, unsigned target)
+{
+    int next = watch(w, target, m->spin_us) ? m->spin_us * 2 : m->spin_us / 2;
+    m->spin_us = next > SPIN_US ? SPIN_US : next < SPIN_LEAST_US ? SPIN_LEAST_US : next;
 }
 
 /* Waits for the children of `ith`, then says that it and they have arrived. */
 static unsigned gather(struct pool *p, int ith)
 {
-    unsigned r = ++p->member[ith].round;
+    struct member *m = &p->member[ith];
+    unsigned r = ++m->round;
     for (int c = ith * FAN_IN + 1; c <= ith * FAN_IN + FAN_IN && c < p->n; c++)
-        watch(&p->member[c].arrive, r, SPIN_US);
+        watch_other(m, &p->member[c].arrive, r);
     if (ith)
-        raise_to(&p->member[ith].arrive, r);
+        raise_to(&m->arrive, r);
     return r;
 }
 
@@ -115,7 +127,7 @@ void pool_barrier(struct pool *p, int ith)
         return;
     unsigned r = gather(p, ith);
     if (ith)
-        watch(&p->release, r, SPIN_US);
+        watch_other(&p->member[ith], &p->release, r);
     else
         raise_to(&p->release, r);
 }
@@ -165,6 +177,8 @@ int pool_create(int n_threads, struct pool **out, struct err *err)
         return err_set(err, ERR_IO, "no memory for %d compute threads", n_threads);
     memset(p, 0, bytes);
     p->n = n_threads;
+    for (int i = 0; i < n_threads; i++)
+        p->member[i].spin_us = SPIN_US;
     /* Signals are the business of the thread that made the pool. */
     sigset_t all, old;
     sigfillset(&all);

@@ -1,0 +1,180 @@
+#ifndef KERNELS_CPU_H
+#define KERNELS_CPU_H
+/*
+ * What the files of the CPU backend share. A block of the net is one job of the pool, cut into phases by barriers; within
+ * a phase, threads take items (rows of a matrix, tiles of attention) from shared counters. No result depends on who takes what.
+ *
+ *   attention: [norm, rounding | q k v] barrier [rope, store, if n > 1; barrier] [attention] barrier [o, residual]
+ *   ffn:       [norm, rounding | gate up act, rounding] barrier [down, residual]
+ *
+ * With few tokens every thread makes the norm for itself, which is cheaper than a barrier.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/backend.h"
+#include "kernels/mat.h"
+#include "kernels/pool.h"
+#include "kernels/vec.h"
+
+#define CPU_MAX_BATCH 512
+#define CPU_FEW 4    /* tokens whose norm each thread makes for itself */
+#define CPU_TILE 64  /* most rows of a matrix in an item */
+#define CPU_PHASES 5
+
+struct bk_weight {
+    struct bk_weight *next; /* in order of registration */
+    enum bk_use use;
+    enum qtype type;
+    int rows, cols;
+    const void *src;        /* in the file; BK_EMBED keeps it */
+    size_t src_bytes;
+    struct mat mat;         /* BK_MATRIX, BK_EMBED_HEAD */
+    float *vec;             /* BK_VECTOR: rows * cols floats */
+};
+
+struct bk_kv {
+    struct bk *b;
+    struct bk_kv *next;     /* of the backend's caches */
+    enum bk_kv_type type;
+    int n_ctx, n_layer, n_pages;
+    int filled;             /* positions that hold something */
+    struct bk_kv_layer *layer;
+    size_t *at;             /* of a layer in a page, bytes */
+    size_t page_bytes, map_bytes;
+    char *mem;              /* (n_pages, page_bytes) */
+};
+
+/* One thread's own memory. */
+struct cpu_hand {
+    void *mat;              /* what mat_mul wants */
+    float *norm;            /* (CPU_FEW, ld_embd) */
+    void *norm_q;
+    float *tile[2];         /* (max_batch, CPU_TILE) */
+    void *attn;             /* grown by the attention block */
+    size_t attn_bytes;
+};
+
+/* The next item of one thread's share of a phase. */
+struct cpu_counter {
+    _Alignas(64) atomic_int next;
+};
+
+/* Rotation of the positions of the current pass, for one kind of rope. */
+struct cpu_rope {
+    const float *freq;
+    int n_rot, n;           /* n: tokens it is good for; 0: none */
+    enum bk_rope_kind kind;
+    float magnitude;
+    float *table;           /* (n, 2 * n_rot) */
+    size_t bytes;
+};
+
+struct bk {
+    struct pool *pool;
+    int n_threads;
+    enum isa isa;
+    const struct vec_ops *vec;
+    struct bk_conf conf;
+    char text[192];
+
+    struct bk_weight *weights, **weights_end;
+    void *arena;
+    size_t arena_bytes;
+    bool ready;
+    struct bk_kv *caches;
+
+    /* As reserved. Rows of the float buffers are `ld` apart, never a power of two. */
+    int n_embd, n_wide, n_qkv, max_batch, ld_embd, ld_wide, ld_qkv;
+    float *x, *norm, *qkv, *wide; /* (max_batch, ld_*); wide: attention output, gated values */
+    void *norm_q, *wide_q;
+    struct cpu_hand *hand;        /* n_threads */
+    struct cpu_counter *counter;  /* (2, CPU_PHASES, n_threads) */
+    int turn;                     /* which half of the counters the running job uses */
+    void *partial;                /* attention: what splits gave */
+    size_t partial_bytes;
+    atomic_int *split_done;
+    size_t split_done_bytes;
+    struct cpu_rope rope[2];
+    int rope_turn;
+    size_t scratch_bytes;
+
+    /* The current pass. */
+    struct bk_kv *kv;
+    const int32_t *tokens;
+    int n, pos0;
+};
+
+/* ---- jobs ---- */
+
+void cpu_run(struct bk *b, pool_fn fn, void *arg);
+/* First in a job: makes this thread's counters ready for the next one. */
+void cpu_start(struct bk *b, int ith);
+
+struct cpu_items {
+    struct cpu_counter *c;
+    int ith, nth, n, turn;
+};
+struct cpu_items cpu_items(struct bk *b, int phase, int ith, int n);
+
+/* The next item in [0, n), or -1. A thread empties its own share, in order, and then helps the others. */
+static inline int cpu_next(struct cpu_items *it)
+{
+    for (; it->turn < it->nth; it->turn++) {
+        int who = (it->ith + it->turn) % it->nth;
+        int from = (int)((int64_t)it->n * who / it->nth), to = (int)((int64_t)it->n * (who + 1) / it->nth);
+        if (from + atomic_load_explicit(&it->c[who].next, memory_order_relaxed) >= to)
+            continue;
+        int i = from + pool_take(&it->c[who].next, 1);
+        if (i < to)
+            return i;
+    }
+    return -1;
+}
+
+/* ---- parts of blocks ---- */
+
+/* Rows of `m` that make an item for n tokens: a multiple of MAT_PANEL, at most CPU_TILE. */
+int cpu_step(const struct bk *b, const struct mat *m, int n);
+/* Rows [r0, r1) of w into y[t * ld + r]. */
+void cpu_mul(struct bk *b, int ith, const struct bk_linear *w, const struct act *a, int r0, int r1, float *y, int ld, int y_row0);
+/*
+ * *a becomes the norm of tokens [row0, b->n), for every thread; rounded if `round`. Ends with a barrier if there are more
+ * than CPU_FEW of them.
+ */
+void cpu_norm(struct bk *b, int ith, int phase, const struct bk_norm *norm, int row0, bool round, struct act *a);
+/* x += scale * post(w a), of all tokens. */
+void cpu_add(struct bk *b, int ith, int phase, const struct bk_linear *w, const struct act *a, const struct bk_norm *post, float scale);
+void cpu_norm_row(const struct bk *b, const struct bk_norm *norm, const float *x, int n, float *dst);
+
+static inline bool cpu_reads_q(const struct bk_linear *w)
+{
+    return w->w && mat_reads_q(w->w->type);
+}
+
+/* Makes *p at least `bytes` large (64-aligned; contents are lost). */
+int cpu_grow(struct bk *b, void **p, size_t *have, size_t bytes, struct err *err);
+/* Says what does not fit, or 0: `w` has `rows` rows (0: any) and `cols` columns and can be multiplied. */
+int cpu_check(const struct bk_linear *w, const char *what, int rows, int cols, struct err *err);
+int cpu_check_norm(const struct bk_norm *norm, const char *what, int n, struct err *err);
+
+/* ---- the entries of the table ---- */
+
+int cpu_weight(struct bk *b, const struct bk_tensor *t, enum bk_use use, struct bk_weight **out, struct err *err);
+int cpu_weights_ready(struct bk *b, bk_progress progress, void *arg, struct err *err);
+void cpu_weights_free(struct bk *b);
+
+uint64_t cpu_kv_bytes(const struct bk_kv_conf *conf);
+int cpu_kv_create(struct bk *b, const struct bk_kv_conf *conf, struct bk_kv **out, struct err *err);
+void cpu_kv_destroy(struct bk_kv *kv);
+int cpu_kv_copy(struct bk_kv *dst, const struct bk_kv *src, int page, struct err *err);
+size_t cpu_kv_page_bytes(const struct bk_kv *kv);
+int cpu_kv_read(const struct bk_kv *kv, int page, void *dst, struct err *err);
+int cpu_kv_write(struct bk_kv *kv, int page, const void *src, struct err *err);
+
+int cpu_attn_gqa(struct bk *b, const struct bk_attn_gqa *a, struct err *err);
+int cpu_ffn(struct bk *b, const struct bk_ffn *f, struct err *err);
+
+#endif

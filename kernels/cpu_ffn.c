@@ -1,0 +1,76 @@
+/*
+ * The feed-forward block: items of 32 rows of gate and up together, so that the gated values are made, and rounded for
+ * the product with down, while they are in the cache.
+ */
+#include "config.h"
+#include "kernels/cpu.h"
+
+#define STEP 32 /* rows: what act_quantize rounds at least; CPU_TILE holds them with a panel more */
+
+struct ffn_job {
+    struct bk *b;
+    const struct bk_ffn *f;
+};
+
+/* Rows [c0, c1) of the gate, and what they are multiplied with. */
+static void gated(struct bk *b, int ith, const struct bk_ffn *f, const struct act *in, int c0, int c1)
+{
+    const struct cpu_hand *h = &b->hand[ith];
+    int rows = f->gate.w->rows, end = (c1 + MAT_PANEL - 1) / MAT_PANEL * MAT_PANEL, at = 0;
+    cpu_mul(b, ith, &f->gate, in, c0, end < rows ? end : rows, h->tile[0], CPU_TILE, c0);
+    if (f->up.w) {
+        cpu_mul(b, ith, &f->up, in, c0, c1, h->tile[1], CPU_TILE, c0);
+    } else { /* rows behind the gate's; a panel may begin in front of them */
+        int r0 = (f->n_ff + c0) / MAT_PANEL * MAT_PANEL, r1 = (f->n_ff + c1 + MAT_PANEL - 1) / MAT_PANEL * MAT_PANEL;
+        at = f->n_ff + c0 - r0;
+        cpu_mul(b, ith, &f->gate, in, r0, r1 < rows ? r1 : rows, h->tile[1], CPU_TILE, r0);
+    }
+    for (int t = 0; t < in->n; t++) {
+        size_t y = (size_t)t * CPU_TILE;
+        b->vec->gate(f->act, f->limit, h->tile[0] + y, h->tile[1] + y + at, c1 - c0, b->wide + (size_t)t * b->ld_wide + c0);
+    }
+}
+
+static void ffn(void *arg, int ith, int nth)
+{
+    (void)nth;
+    struct ffn_job *j = arg;
+    struct bk *b = j->b;
+    const struct bk_ffn *f = j->f;
+    struct act in, mid;
+    bool round = cpu_reads_q(&f->down);
+    cpu_start(b, ith);
+    cpu_norm(b, ith, 0, &f->in, 0, cpu_reads_q(&f->gate) || cpu_reads_q(&f->up), &in);
+    act_init(&mid, b->isa, b->n, f->n_ff, b->wide, b->ld_wide, round ? b->wide_q : NULL);
+    struct cpu_items it = cpu_items(b, 1, ith, (f->n_ff + STEP - 1) / STEP);
+    for (int i; (i = cpu_next(&it)) >= 0;) {
+        int c0 = i * STEP, c1 = c0 + STEP < f->n_ff ? c0 + STEP : f->n_ff;
+        gated(b, ith, f, &in, c0, c1);
+        if (round)
+            act_quantize(&mid, b->isa, 0, b->n, c0, c1);
+    }
+    pool_barrier(b->pool, ith);
+    cpu_add(b, ith, 2, &f->down, &mid, &f->post, f->out_scale);
+}
+
+int cpu_ffn(struct bk *b, const struct bk_ffn *f, struct err *err)
+{
+    int rc = 0;
+    if (!b->kv || f->n_ff < 1 || f->n_ff > b->n_wide)
+        rc = err_set(err, ERR_USAGE, "a feed-forward block of %d values does not fit what was reserved (%d)", f->n_ff, b->n_wide);
+    if (!rc)
+        rc = cpu_check(&f->gate, "gate", f->up.w ? f->n_ff : 2 * f->n_ff, b->n_embd, err);
+    if (!rc && f->up.w)
+        rc = cpu_check(&f->up, "up", f->n_ff, b->n_embd, err);
+    if (!rc)
+        rc = cpu_check(&f->down, "down", b->n_embd, f->n_ff, err);
+    if (!rc)
+        rc = cpu_check_norm(&f->in, "input", b->n_embd, err);
+    if (!rc)
+        rc = cpu_check_norm(&f->post, "output", b->n_embd, err);
+    if (rc)
+        return rc;
+    struct ffn_job j = {b, f};
+    cpu_run(b, ffn, &j);
+    return 0;
+}
