@@ -12,8 +12,8 @@ noinst_LIBRARIES += %D%/libkern.a
 if X86
 noinst_LIBRARIES += %D%/libkern_avx2.a %D%/libkern_avx512.a
 KERN_ARCHIVES += %D%/libkern_avx2.a %D%/libkern_avx512.a %D%/libkern.a
-%C%_libkern_avx2_a_SOURCES = %D%/vec_avx2.c
+%C%_libkern_avx2_a_SOURCES = %D%/mat_avx2.c %D%/vec_avx2.c
 %C%_libkern_avx2_a_CFLAGS = $(AM_CFLAGS) -mavx2 -mfma -mf16c
-%C%_libkern_avx512_a_SOURCES = %D%/vec_avx512.c
+%C%_libkern_avx512_a_SOURCES = %D%/mat_avx512.c %D%/vec_avx512.c
 %C%_libkern_avx512_a_CFLAGS = $(AM_CFLAGS) -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni
 endif

@@ -5,17 +5,61 @@
 #include "config.h"
 #include "kernels/mat.h"
 
+#include <pthread.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "kernels/mat_impl.h"
 
+#ifdef HADAL_X86
+#include <cpuid.h>
+#endif
+
 /* ---- the level ---- */
+
+#ifdef HADAL_X86
+static enum isa detect(void)
+{
+    unsigned a, b, c, d, lo, hi;
+    if (!__get_cpuid(1, &a, &b, &c, &d))
+        return ISA_SCALAR;
+    const unsigned want = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29; /* FMA, OSXSAVE, AVX, F16C */
+    if ((c & want) != want)
+        return ISA_SCALAR;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0)); /* what the system saves at a switch */
+    if ((lo & 0x06) != 0x06 || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & 1u << 5))
+        return ISA_SCALAR;
+    const unsigned b512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
+    if ((lo & 0xE6) != 0xE6 || (b & b512) != b512 || !(c & 1u << 11)) /* VNNI */
+        return ISA_AVX2;
+    return ISA_AVX512;
+}
+#else
+static enum isa detect(void)
+{
+    return ISA_SCALAR;
+}
+#endif
+
+static enum isa level;
+
+static void decide(void)
+{
+    const char *cap = getenv("HADAL_ISA");
+    level = detect();
+    if (cap && !strcmp(cap, "scalar"))
+        level = ISA_SCALAR;
+    else if (cap && !strcmp(cap, "avx2") && level > ISA_AVX2)
+        level = ISA_AVX2;
+}
 
 enum isa isa_level(void)
 {
-    return ISA_SCALAR;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, decide);
+    return level;
 }
 
 const char *isa_name(enum isa isa)
@@ -26,6 +70,12 @@ const char *isa_name(enum isa isa)
 
 static const struct mat_isa *isa_of(enum isa isa)
 {
+#ifdef HADAL_X86
+    if (isa == ISA_AVX512)
+        return &mat_avx512;
+    if (isa == ISA_AVX2)
+        return &mat_avx2;
+#endif
     ASSERT(isa == ISA_SCALAR);
     return &mat_scalar;
 }
@@ -128,17 +178,6 @@ void mat_row(const struct mat *m, int row, float *dst)
     }
 }
 
-void mat_decode_panel(const struct mat *m, int p, float *dst, float *row)
-{
-    for (int r = 0; r < MAT_PANEL; r++) {
-        bool there = p * MAT_PANEL + r < m->rows;
-        if (there)
-            mat_row(m, p * MAT_PANEL + r, row);
-        for (int k = 0; k < m->cols; k++)
-            dst[k * MAT_PANEL + r] = there ? row[k] : 0;
-    }
-}
-
 /* ---- activations and products ---- */
 
 bool mat_reads_q(enum qtype type)
@@ -164,16 +203,126 @@ void act_quantize(struct act *a, enum isa isa, int t0, int t1, int c0, int c1)
     isa_of(isa)->quantize(a, t0, t1, c0, c1);
 }
 
+/* Packed weights are unpacked in groups of panels, so that a panel of activations serves several while it is in the nearest cache. */
+enum { GROUP_PANELS = 4, GROUP_BYTES = 256 * 1024 };
+
 size_t mat_scratch_bytes(enum isa isa, int max_cols, int max_tokens)
 {
-    (void)isa;
     (void)max_tokens;
-    /* A decoded panel (16 floats a column), a panel of 12 tokens' floats, one row; whatever else there is, is smaller. */
-    return ((size_t)max_cols * 4 * (16 + 12 + 1) + 4095) & ~(size_t)4095;
+    const struct mat_isa *v = isa_of(isa);
+    size_t cols = ((size_t)max_cols + 255) / 256 * 256;
+    size_t floats = cols * 4 * (size_t)(MAT_PANEL + v->float_panel); /* a decoded panel (then a row at least), gathered tokens */
+    size_t rows = cols * 2;                                          /* scalar: a row with its scales */
+    size_t unpacked = 0;
+    if (v->tile) { /* a panel is at most 20 bytes a column and row: Q6_K */
+        size_t panel = v->unpacked_bytes(Q_Q6_K, (int)cols) * (size_t)(MAT_PANEL / v->tile);
+        unpacked = panel * GROUP_PANELS < GROUP_BYTES ? panel * GROUP_PANELS : panel > GROUP_BYTES ? panel : GROUP_BYTES;
+    }
+    size_t max = floats > rows ? floats : rows;
+    return ((max > unpacked ? max : unpacked) + 4095) & ~(size_t)4095;
+}
+
+/* What a run of rows is to do; y and bias are at row r0. */
+struct job {
+    const struct mat *m;
+    const struct act *a;
+    const struct mat_isa *isa;
+    int r0, r1;
+    float *y;
+    int ldy;
+    const float *bias;
+};
+
+static float *y_at(const struct job *w, int t, int r)
+{
+    return w->y + (size_t)t * (size_t)w->ldy + (r - w->r0);
+}
+
+static const float *bias_at(const struct job *w, int r)
+{
+    return w->bias ? w->bias + (r - w->r0) : NULL;
+}
+
+static void mul_unpacked(const struct job *w, uint8_t *scratch)
+{
+    const struct mat *m = w->m;
+    const struct mat_isa *v = w->isa;
+    size_t row_bytes = quant_row_bytes(m->type, m->cols), tile_bytes = v->unpacked_bytes(m->type, m->cols);
+    int panels = (int)(GROUP_BYTES / (tile_bytes * (size_t)(MAT_PANEL / v->tile)));
+    int group = (panels < 1 ? 1 : panels > GROUP_PANELS ? GROUP_PANELS : panels) * MAT_PANEL;
+    for (int g = w->r0; g < w->r1; g += group) {
+        int end = g + group < w->r1 ? g + group : w->r1;
+        for (int r = g; r < end; r += v->tile)
+            v->unpack(m->type, (const uint8_t *)m->data + (size_t)r * row_bytes, m->cols, scratch + (size_t)((r - g) / v->tile) * tile_bytes);
+        for (int t = 0; t < w->a->n; t += v->panel) {
+            int width, j;
+            const uint32_t *x = act_record(w->a, v->panel, t, 0, &width, &j);
+            for (int r = g; r < end; r += v->tile)
+                v->product(m->type, scratch + (size_t)((r - g) / v->tile) * tile_bytes, x, width, m->cols, y_at(w, t, r), w->ldy, end - r, bias_at(w, r));
+        }
+    }
+}
+
+/* Tokens [t, t + n) as [k][n]: rows that lie a power of two apart would share a cache set. */
+static void gather(const struct act *a, int t, int n, float *dst)
+{
+    for (int j = 0; j < n; j++) {
+        const float *x = a->f + (size_t)(t + j) * (size_t)a->ld;
+        for (int k = 0; k < a->cols; k++)
+            dst[(size_t)k * (size_t)n + (size_t)j] = x[k];
+    }
+}
+
+static void mul_floats(const struct job *w, float *scratch)
+{
+    const struct mat *m = w->m;
+    size_t row_bytes = quant_row_bytes(m->type, m->cols);
+    if (w->a->n <= w->isa->few) {
+        w->isa->float_few(m, w->a, w->r0, w->r1, w->y, w->ldy, w->bias);
+        return;
+    }
+    for (int t = 0; t < w->a->n; t += w->isa->float_panel) {
+        int n = w->a->n - t < w->isa->float_panel ? w->a->n - t : w->isa->float_panel;
+        gather(w->a, t, n, scratch);
+        for (int r = w->r0; r < w->r1; r += MAT_PANEL)
+            w->isa->float_product(m->type, (const char *)m->data + (size_t)r * row_bytes, scratch, n, m->cols, y_at(w, t, r), w->ldy, w->r1 - r,
+                                  bias_at(w, r));
+    }
+}
+
+/* Types without a kernel: 16 rows at a time become floats. */
+static void mul_decoded(const struct job *w, float *scratch)
+{
+    const struct mat *m = w->m;
+    float *panel = scratch, *x = panel + (size_t)m->cols * MAT_PANEL;
+    for (int p = w->r0; p < w->r1; p += MAT_PANEL) {
+        for (int r = p; r < p + MAT_PANEL; r++) {
+            if (r < m->rows)
+                mat_row(m, r, x);
+            for (int k = 0; k < m->cols; k++)
+                panel[(size_t)k * MAT_PANEL + (size_t)(r - p)] = r < m->rows ? x[k] : 0;
+        }
+        for (int t = 0; t < w->a->n; t += w->isa->float_panel) {
+            int n = w->a->n - t < w->isa->float_panel ? w->a->n - t : w->isa->float_panel;
+            gather(w->a, t, n, x);
+            w->isa->float_product(Q_F32, panel, x, n, m->cols, y_at(w, t, p), w->ldy, w->r1 - p, bias_at(w, p));
+        }
+    }
 }
 
 void mat_mul(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, int y_row0, const float *bias, void *scratch)
 {
     ASSERT(a->cols == m->cols && r0 % MAT_PANEL == 0 && (r1 % MAT_PANEL == 0 || r1 == m->rows));
-    isa_of(m->isa)->mul(m, a, r0, r1, y - y_row0, ldy, bias, scratch);
+    struct job w = {m, a, isa_of(m->isa), r0, r1, y + (r0 - y_row0), ldy, bias ? bias + r0 : NULL};
+    enum mat_layout layout = mat_layout(m->isa, m->type);
+    if (layout == MAT_TILES && a->n <= w.isa->fused)
+        w.isa->fused_product(m, a, r0, r1, w.y, ldy, w.bias);
+    else if (layout == MAT_TILES)
+        mul_unpacked(&w, scratch);
+    else if (mat_is_integer(m->type))
+        w.isa->rows(m, a, r0, r1, w.y, ldy, w.bias, scratch);
+    else if (layout == MAT_FLOATS && (m->type == Q_F32 || w.isa->halves))
+        mul_floats(&w, scratch);
+    else
+        mul_decoded(&w, scratch);
 }

@@ -51,7 +51,7 @@ void act_init(struct act *a, enum isa isa, int n, int cols, const float *f, int 
 /* Rounds columns [c0, c1) (multiples of 32; of 256 or cols for even splitting) of tokens [t0, t1). Parts may run on different threads. */
 void act_quantize(struct act *a, enum isa isa, int t0, int t1, int c0, int c1);
 
-/* Scratch bytes that mat_mul wants per thread. */
+/* Scratch bytes that mat_mul wants per thread, 64-aligned. */
 size_t mat_scratch_bytes(enum isa isa, int max_cols, int max_tokens);
 /*
  * y[t * ldy + r - y_row0] for r in [r0, r1) (as in mat_pack) and all tokens of `a`. `scratch` is this thread's. `bias` (rows floats, or

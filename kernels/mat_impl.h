@@ -35,21 +35,35 @@ enum { ACT_Q = 0, ACT_D = 8, ACT_DSUM = 9, ACT_NSUM = 10, ACT_NHALF = 11, ACT_WO
 /* A block of 32 whose largest magnitude is below this is taken as zero (127 / amax must be finite). */
 #define ACT_TINY 1e-36f
 
-/* One instruction set. */
+/*
+ * One instruction set. mat.c walks over panels and tokens and calls these for a tile (`tile` rows, `rows` of them real) or a panel (16 rows).
+ * y points at (first token, first row) of what is to be written, ldy floats between tokens; bias at the first row, or NULL.
+ */
 struct mat_isa {
-    int tile;  /* rows of a tile, 0: no tiles */
-    int panel; /* tokens of an activation panel */
+    int tile;        /* rows of a tile, 0: no tiles */
+    int panel;       /* tokens of an activation panel */
+    int fused;       /* up to so many tokens are multiplied while unpacking */
+    int few;         /* up to so many tokens are multiplied by float_few */
+    int float_panel; /* most tokens of float_product */
+    bool halves;     /* float products read F16 and BF16 themselves */
+
     void (*quantize)(struct act *a, int t0, int t1, int c0, int c1);
-    /* As mat_mul. */
-    void (*mul)(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias, void *scratch);
+    /* Every integer type of a level without tiles. */
+    void (*rows)(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias, void *scratch);
+    /* Tiles [r0, r1) times a->n <= fused tokens. */
+    void (*fused_product)(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias);
+    /* A tile as bytes with float scales, and its product with a record row of w tokens. */
+    size_t (*unpacked_bytes)(enum qtype type, int cols);
+    void (*unpack)(enum qtype type, const uint8_t *tile, int cols, uint8_t *dst);
+    void (*product)(enum qtype type, const uint8_t *unpacked, const uint32_t *x, int w, int cols, float *y, int ldy, int rows, const float *bias);
+    /* Panels [r0, r1) times a->n <= few tokens; one panel times w tokens gathered as [k][w]. */
+    void (*float_few)(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias);
+    void (*float_product)(enum qtype type, const void *panel, const float *x, int w, int cols, float *y, int ldy, int rows, const float *bias);
 };
 
 extern const struct mat_isa mat_scalar, mat_avx2, mat_avx512;
 
 enum mat_layout mat_layout(enum isa isa, enum qtype type);
-/* Decodes panel p (16 rows) to float32 [k][16], rows beyond the matrix as zero; `row` has room for cols floats. */
-void mat_decode_panel(const struct mat *m, int p, float *dst, float *row);
-
 /* mat_pack.c: n <= tile rows of file blocks into a tile (the rest zero), and one row of a block back. `flip`: Q8_0 gets 128 added. */
 void mat_pack_tile(enum qtype type, int tile, bool flip, const uint8_t *src, size_t row_bytes, int n, int blocks, void *dst);
 void mat_unpack_block(enum qtype type, int tile, bool flip, const void *src, int row, uint8_t *dst);
@@ -68,5 +82,41 @@ static inline bool mat_is_integer(enum qtype t)
 {
     return t == Q_Q4_0 || t == Q_Q4_1 || t == Q_Q5_0 || t == Q_Q5_1 || t == Q_Q8_0 || t == Q_Q4_K || t == Q_Q5_K || t == Q_Q6_K;
 }
+
+/*
+ * How a kernel goes through a tile block: in units, which are what shares loads. A unit is `subs` blocks of 32 columns, read in `steps` of
+ * `slots` vectors of codes: slot k is block k of the unit; if there are more slots than blocks, slots 0 and 1 are columns 0..15 and 16..31.
+ */
+struct mat_form {
+    int units, subs, steps, slots;
+    int bytes, codes; /* bytes a row; what of them is in front of the codes (planes of the nibble types included) */
+    int shift;        /* log2 of the offset that is subtracted from a code, 0: none */
+    int bits;         /* of a code */
+    bool min, halves; /* a minimum a block; a scale for each 16 columns */
+};
+
+static inline __attribute__((always_inline)) struct mat_form mat_form(enum qtype type)
+{
+    switch (type) {
+    case Q_Q4_0:
+        return (struct mat_form){1, 1, 4, 2, 18, 2, 3, 4, false, false};
+    case Q_Q4_1:
+        return (struct mat_form){1, 1, 4, 2, 20, 4, 0, 4, true, false};
+    case Q_Q5_0:
+        return (struct mat_form){1, 1, 4, 2, 22, 6, 4, 5, false, false};
+    case Q_Q5_1:
+        return (struct mat_form){1, 1, 4, 2, 24, 8, 0, 5, true, false};
+    case Q_Q8_0:
+        return (struct mat_form){1, 1, 8, 1, 34, 2, 7, 8, false, false};
+    case Q_Q4_K:
+        return (struct mat_form){4, 2, 8, 2, 144, 16, 0, 4, true, false};
+    case Q_Q5_K:
+        return (struct mat_form){4, 2, 8, 2, 176, 16, 0, 5, true, false};
+    default: /* Q6_K */
+        return (struct mat_form){2, 4, 8, 4, 210, 18, 5, 6, false, true};
+    }
+}
+
+#define MAT_INTEGER_CASES(CASE) CASE(Q_Q4_0) CASE(Q_Q4_1) CASE(Q_Q5_0) CASE(Q_Q5_1) CASE(Q_Q8_0) CASE(Q_Q4_K) CASE(Q_Q5_K) CASE(Q_Q6_K)
 
 #endif

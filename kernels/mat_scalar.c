@@ -170,40 +170,28 @@ static double dot_row(const struct row *w, const struct act *a, int t)
     return sum;
 }
 
-static void mul_quantized(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias, void *scratch)
+static void rows(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias, void *scratch)
 {
     size_t row_bytes = quant_row_bytes(m->type, m->cols);
     for (int r = r0; r < r1; r++) {
         unpack_row(m->type, (const uint8_t *)m->data + (size_t)r * row_bytes, m->cols, scratch);
         for (int t = 0; t < a->n; t++)
-            y[(size_t)t * (size_t)ldy + r] = (float)dot_row(scratch, a, t) + (bias ? bias[r] : 0);
+            y[(size_t)t * (size_t)ldy + (size_t)(r - r0)] = (float)dot_row(scratch, a, t) + (bias ? bias[r - r0] : 0);
     }
 }
 
-static void mul_floats(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias, void *scratch)
+static void float_product(enum qtype type, const void *panel, const float *x, int n, int cols, float *y, int ldy, int rows_there, const float *bias)
 {
-    float *panel = scratch, *row = panel + (size_t)m->cols * MAT_PANEL;
-    for (int p = r0; p < r1; p += MAT_PANEL) {
-        const float *w = panel;
-        if (m->type == Q_F32)
-            w = (const float *)m->data + (size_t)p * (size_t)m->cols;
-        else
-            mat_decode_panel(m, p / MAT_PANEL, panel, row);
-        for (int t = 0; t < a->n; t++) {
-            const float *x = a->f + (size_t)t * (size_t)a->ld;
-            float sum[MAT_PANEL] = {0};
-            for (int k = 0; k < m->cols; k++)
-                for (int r = 0; r < MAT_PANEL; r++)
-                    sum[r] += w[(size_t)k * MAT_PANEL + (size_t)r] * x[k];
-            for (int r = p; r < r1 && r < p + MAT_PANEL; r++)
-                y[(size_t)t * (size_t)ldy + r] = sum[r - p] + (bias ? bias[r] : 0);
-        }
-    }
+    const float *w = panel;
+    float sum[MAT_PANEL] = {0};
+    (void)type; /* F32 */
+    (void)n;    /* 1 */
+    (void)ldy;
+    for (int k = 0; k < cols; k++, w += MAT_PANEL)
+        for (int r = 0; r < MAT_PANEL; r++)
+            sum[r] += w[r] * x[k];
+    for (int r = 0; r < rows_there && r < MAT_PANEL; r++)
+        y[r] = sum[r] + (bias ? bias[r] : 0);
 }
 
-static void mul(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias, void *scratch)
-{
-    (mat_is_integer(m->type) ? mul_quantized : mul_floats)(m, a, r0, r1, y, ldy, bias, scratch);
-}
-
-const struct mat_isa mat_scalar = {.tile = 0, .panel = 1, .quantize = quantize, .mul = mul};
+const struct mat_isa mat_scalar = {.panel = 1, .float_panel = 1, .quantize = quantize, .rows = rows, .float_product = float_product};

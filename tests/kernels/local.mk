@@ -19,3 +19,9 @@ TESTS += %D%/t_backend
 %C%_t_backend_CFLAGS = $(TEST_CFLAGS)
 %C%_t_backend_LDADD = $(KERN_LIBS) $(CMOCKA_LIBS)
 endif
+
+# By hand: make tests/kernels/bench_mat && tests/kernels/bench_mat
+EXTRA_PROGRAMS += %D%/bench_mat
+%C%_bench_mat_SOURCES = %D%/bench_mat.c
+%C%_bench_mat_CFLAGS = $(AM_CFLAGS) $(OPENBLAS_CFLAGS)
+%C%_bench_mat_LDADD = $(KERN_LIBS)
