@@ -15,7 +15,7 @@ TESTS += %D%/t_quant %D%/t_mat
 %C%_t_mat_LDADD = $(KERN_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += %D%/t_backend
 TESTS += %D%/t_backend
-%C%_t_backend_SOURCES = %D%/t_backend.c %D%/rig.h
+%C%_t_backend_SOURCES = %D%/t_backend.c %D%/rig.h tests/isa.h
 %C%_t_backend_CFLAGS = $(TEST_CFLAGS)
 %C%_t_backend_LDADD = $(KERN_LIBS) $(CMOCKA_LIBS)
 endif

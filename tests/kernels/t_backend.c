@@ -6,10 +6,7 @@
 #include "config.h"
 #include "tests/t.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "kernels/mat.h"
+#include "tests/isa.h"
 #include "tests/kernels/rig.h"
 
 #define VOCAB 97
@@ -555,52 +552,13 @@ static void tells_what_it_is(void **state)
     drop(n);
 }
 
-/* ---- every instruction set ---- */
-
-#define CHILD "HADAL_TEST_ISA"
-
-static int run_child(char *self, const char *isa)
-{
-    fflush(NULL);
-    pid_t pid = fork();
-    if (!pid) {
-        setenv("HADAL_ISA", isa, 1);
-        setenv(CHILD, isa, 1);
-        execl("/proc/self/exe", self, (char *)NULL);
-        _exit(126);
-    }
-    int status = 0;
-    if (pid < 0 || waitpid(pid, &status, 0) != pid)
-        return 1;
-    if (!WIFEXITED(status))
-        fprintf(stderr, "[  FAILED  ] %s: ended by signal %d\n", isa, WTERMSIG(status));
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-}
-
 int main(int argc, char **argv)
 {
     (void)argc;
-    static const char *const levels[] = {"scalar", "avx2", "avx512"};
-    const char *isa = getenv(CHILD);
-    if (!isa) {
-        int bad = 0, top = (int)isa_level();
-        for (int i = 0; i <= top; i++)
-            bad |= run_child(argv[0], levels[i]);
-        return bad;
-    }
-    if (strcmp(levels[isa_level()], isa) != 0) {
-        fprintf(stderr, "[  FAILED  ] %s: HADAL_ISA does not choose it\n", isa);
-        return 1;
-    }
     struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_blocks),    cmocka_unit_test(feed_forward_blocks), cmocka_unit_test(embedding_and_head),
         cmocka_unit_test(pages_move),          cmocka_unit_test(weights_are_checked), cmocka_unit_test(passes_are_checked),
         cmocka_unit_test(pages_are_checked),   cmocka_unit_test(tells_what_it_is),
     };
-    char names[sizeof tests / sizeof tests[0]][64];
-    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
-        snprintf(names[i], sizeof names[i], "%s: %s", isa, tests[i].name);
-        tests[i].name = names[i];
-    }
-    return cmocka_run_group_tests_name(isa, tests, NULL, NULL);
+    return t_every_isa(argv, tests, sizeof tests / sizeof tests[0]);
 }

@@ -18,4 +18,9 @@ TESTS += $(MODEL_TESTS)
 %C%_t_sampler_SOURCES = %D%/t_sampler.c
 %C%_t_sampler_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
 %C%_t_sampler_LDADD = $(MODEL_LIBS) $(CMOCKA_LIBS) $(JANSSON_LIBS)
+check_PROGRAMS += %D%/t_model
+TESTS += %D%/t_model
+%C%_t_model_SOURCES = %D%/t_model.c tests/isa.h
+%C%_t_model_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
+%C%_t_model_LDADD = $(MODEL_LIBS) $(CMOCKA_LIBS) $(JANSSON_LIBS)
 endif
