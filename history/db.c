@@ -484,6 +484,13 @@ void hist_close(struct hist *h)
     free(h);
 }
 
+const char *hist_library(void)
+{
+    static char text[32];
+    snprintf(text, sizeof text, "SQLite %s", sqlite3_libversion());
+    return text;
+}
+
 const char *hist_path(const struct hist *h)
 {
     return h->path;
