@@ -379,3 +379,12 @@ int conf_model_path(const char *name, char **path, struct err *err)
     free(dir);
     return rc;
 }
+
+int conf_template(const char *name, struct buf *out, struct err *err)
+{
+    if (!strchr(name, '/') && !path_is_regular(name)) {
+        buf_addstr(out, name);
+        return 0;
+    }
+    return path_read(name, out, err);
+}

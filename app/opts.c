@@ -112,9 +112,6 @@ static void show_float(float x, struct buf *out)
         struct buf b = BUF_INIT(64);
         buf_addf(&b, "%.*g", digits, (double)x);
         double d = 0;
-        for (char *p = b.data; *p; p++)
-            if (*p == ',')
-                *p = '.'; /* some locales */
         bool same = num_parse_double(buf_str(&b), &d) && (float)d == x;
         if (same || digits == 9)
             buf_addstr(out, buf_str(&b));

@@ -28,3 +28,8 @@ APP_TESTS += %D%/t_conf
 check_PROGRAMS += $(APP_TESTS)
 TESTS += $(APP_TESTS)
 endif
+
+# Whole-process tests; p.py is what they share.
+PY_TESTS = %D%/tokens.py
+TESTS += $(PY_TESTS)
+EXTRA_DIST += %D%/p.py $(PY_TESTS)
