@@ -42,7 +42,10 @@ int db_fail(struct hist *h, int rc, struct err *err)
     case SQLITE_FULL:
         return err_set(err, ERR_HISTORY, "not saved, the disk is full: %s", h->path);
     case SQLITE_IOERR:
-        return err_set(err, ERR_HISTORY, "cannot read or write history (%s): %s", errnum ? strerror(errnum) : "input/output error", h->path);
+        if (rc == SQLITE_IOERR_WRITE || rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_TRUNCATE)
+            return err_set(err, ERR_HISTORY, "not saved, cannot write history (%s): %s",
+                           errnum ? strerror(errnum) : "a full or failing disk, or a file size limit", h->path);
+        return err_set(err, ERR_HISTORY, "cannot read history (%s): %s", errnum ? strerror(errnum) : "input/output error", h->path);
     case SQLITE_READONLY:
         if (rc == SQLITE_READONLY_ROLLBACK || rc == SQLITE_READONLY_RECOVERY)
             return err_set(err, ERR_HISTORY, "a write to history was cut off and cannot be undone, for it is read-only: %s", h->path);
@@ -512,6 +515,8 @@ int hist_check(struct hist *h, struct err *err)
     int rc = ask(h, "PRAGMA quick_check(1)", text, sizeof text, err);
     if (rc == 0 && strcmp(text, "ok") != 0) {
         h->damaged = true;
+        for (char *p = text; *p; p++)
+            *p = *p == '\n' ? ' ' : *p;
         return err_set(err, ERR_HISTORY, "history is damaged (%s), nothing more is written to it: %s", text, h->path);
     }
     if (rc == 0)
