@@ -1,7 +1,7 @@
 noinst_LIBRARIES += %D%/libapp.a
 %C%_libapp_a_SOURCES = %D%/app.h %D%/conf.h %D%/chat.h %D%/engine.h
 %C%_libapp_a_SOURCES += %D%/report.c %D%/sig.c
-%C%_libapp_a_SOURCES += %D%/sandbox.h %D%/sandbox.c %D%/engine_main.c %D%/reason.h %D%/reason.c
+%C%_libapp_a_SOURCES += %D%/chat.c %D%/sandbox.h %D%/sandbox.c %D%/engine_main.c %D%/reason.h %D%/reason.c
 %C%_libapp_a_SOURCES += %D%/frame.h %D%/frame.c %D%/job.c %D%/engine_impl.h %D%/engine.c %D%/engine_proc.c %D%/engine_script.c
 %C%_libapp_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(SECCOMP_CFLAGS)
 

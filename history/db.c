@@ -38,7 +38,9 @@ int db_fail(struct hist *h, int rc, struct err *err)
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_PROTOCOL:
-        return err_set(err, ERR_HISTORY, "history is locked by another program (waited %d seconds): %s", HIST_BUSY_MS / 1000, h->path);
+        if (h->busy_ms < 1000)
+            return err_set(err, ERR_HISTORY, "history is locked by another program: %s", h->path);
+        return err_set(err, ERR_HISTORY, "history is locked by another program (waited %d seconds): %s", h->busy_ms / 1000, h->path);
     case SQLITE_FULL:
         return err_set(err, ERR_HISTORY, "not saved, the disk is full: %s", h->path);
     case SQLITE_IOERR:
@@ -313,7 +315,7 @@ static int set_up(struct hist *h, struct err *err)
         {SQLITE_LIMIT_VARIABLE_NUMBER, 100},    {SQLITE_LIMIT_TRIGGER_DEPTH, 10},  {SQLITE_LIMIT_WORKER_THREADS, 0},
     };
     sqlite3_extended_result_codes(h->db, 1);
-    sqlite3_busy_timeout(h->db, HIST_BUSY_MS);
+    hist_set_wait(h, HIST_BUSY_MS);
     for (size_t i = 0; i < sizeof config / sizeof config[0]; i++) {
         int is = -1;
         if (sqlite3_db_config(h->db, config[i].what, config[i].on, &is) != SQLITE_OK || is != config[i].on)
@@ -507,6 +509,12 @@ const char *hist_notice(const struct hist *h)
 bool hist_read_only(const struct hist *h)
 {
     return h->read_only;
+}
+
+void hist_set_wait(struct hist *h, int ms)
+{
+    h->busy_ms = ms;
+    sqlite3_busy_timeout(h->db, ms);
 }
 
 int hist_check(struct hist *h, struct err *err)
