@@ -48,7 +48,7 @@ static int print_help(const struct cmd *c)
     struct buf b = BUF_INIT(65536);
     buf_addf(&b, "usage: hadal %s [OPTION]...%s%s\n\n%c%s.\n", c->name, *c->args ? " " : "", c->args, c->help[0] - 'a' + 'A', c->help + 1);
     if (c->more)
-        buf_addf(&b, "%s\n", c->more);
+        opts_wrap(&b, 0, c->more);
     buf_addch(&b, '\n');
     opts_help(c->opts, &b);
     return cmd_out(&b);

@@ -21,7 +21,7 @@ extern const struct cmd cmd_ls, cmd_show, cmd_search, cmd_rename, cmd_rm, cmd_ex
 #define OPT_ROW_HELP(type) {.name = "help", .letter = 'h', .kind = OPT_FLAG, .at = offsetof(type, help), .help = "this text"}
 #define OPT_ROW_JSON(type) {.name = "json", .kind = OPT_FLAG, .at = offsetof(type, json), .help = "as JSON"}
 #define OPT_ROW_MODEL(type)                                                                                                              \
-    {.name = "model", .letter = 'm', .kind = OPT_TEXT, .at = offsetof(type, model), .arg = "MODEL", .complete = "models",                \
+    {.name = "model", .letter = 'm', .kind = OPT_TEXT, .at = offsetof(type, model), .arg = "MODEL", .complete = "models files",                \
      .help = "a GGUF file, or the name of one in models/"}
 
 /*

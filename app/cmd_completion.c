@@ -123,28 +123,25 @@ static void offer_sessions(const struct ask *a, bool deleted)
     conf_finish(&c);
 }
 
-/* `what`: a struct opt's complete, or a list of words. */
-static void offer_kind(const struct ask *a, const char *what)
+/* `what`: a struct opt's complete. */
+static void offer_kinds(const struct ask *a, const char *what)
 {
-    if (!what)
-        return;
-    if (!strcmp(what, "models")) {
-        offer_models(a);
-        buf_addstr(a->out, ":files\n");
-    } else if (!strcmp(what, "files")) {
-        buf_addstr(a->out, ":files\n");
-    } else if (!strcmp(what, "sessions") || !strcmp(what, "deleted")) {
-        offer_sessions(a, *what == 'd');
-    } else {
-        struct buf one = BUF_INIT(256);
-        for (size_t n; *what; what += n + (what[n] == ' ')) {
-            n = strcspn(what, " ");
-            buf_reset(&one);
-            buf_add(&one, what, n);
-            offer(a, buf_str(&one), NULL);
-        }
-        buf_finish(&one);
+    struct buf one = BUF_INIT(256);
+    for (size_t n; what && *what; what += n + (what[n] == ' ')) {
+        n = strcspn(what, " ");
+        buf_reset(&one);
+        buf_add(&one, what, n);
+        const char *kind = buf_str(&one);
+        if (!strcmp(kind, "models"))
+            offer_models(a);
+        else if (!strcmp(kind, "files"))
+            buf_addstr(a->out, ":files\n");
+        else if (!strcmp(kind, "sessions") || !strcmp(kind, "deleted"))
+            offer_sessions(a, *kind == 'd');
+        else
+            offer(a, kind, NULL);
     }
+    buf_finish(&one);
 }
 
 static void offer_options(const struct ask *a, const struct opt *table)
@@ -182,7 +179,7 @@ static const char *word_kind(const struct cmd *c, char *const *words, int n)
         for (int i = 1; i < n; i++)
             if (!strcmp(words[i], "--undo"))
                 return "deleted";
-    return strstr(c->args, "[SESSION]") ? "sessions" : strstr(c->args, "MODEL") ? "models" : strstr(c->args, "FILE") ? "files" : NULL;
+    return strstr(c->args, "[SESSION]") ? "sessions" : strstr(c->args, "MODEL") ? "models files" : strstr(c->args, "FILE") ? "files" : NULL;
 }
 
 /* words[0..n): the command line behind "hadal"; the last is being typed. */
@@ -196,7 +193,7 @@ static void complete(char *const *words, int n, struct buf *out)
         if (!strcmp(words[i], "--"))
             return;
     if (n > 1 && (o = wants_value(table, words[n - 2]))) {
-        offer_kind(&a, o->complete);
+        offer_kinds(&a, o->complete);
     } else if (!strncmp(a.word, "--", 2) && eq) {
         o = opts_find(table, a.word + 2, (size_t)(eq - a.word - 2));
         struct buf b = BUF_INIT(4096);
@@ -204,11 +201,11 @@ static void complete(char *const *words, int n, struct buf *out)
         a.before = before = buf_take(&b);
         a.word = eq + 1;
         if (o)
-            offer_kind(&a, o->kind == OPT_FLAG ? "yes no" : o->complete);
+            offer_kinds(&a, o->kind == OPT_FLAG ? "yes no" : o->complete);
     } else if (a.word[0] == '-') {
         offer_options(&a, table);
     } else if (c) {
-        offer_kind(&a, word_kind(c, words, n - 1));
+        offer_kinds(&a, word_kind(c, words, n - 1));
     } else if (n == 1) {
         for (int i = 0; cmd_at(i); i++)
             offer(&a, cmd_at(i)->name, cmd_at(i)->help);
@@ -248,5 +245,5 @@ static int run(int argc, char **argv)
 }
 
 const struct cmd cmd_completion = {.name = "completion", .args = "bash|zsh|fish", .help = "print a completion script for the shell", .opts = opts, .run = run,
-                                   .more = "bash: eval \"$(hadal completion bash)\" in ~/.bashrc; zsh: the same in ~/.zshrc behind compinit;\n"
+                                   .more = "bash: eval \"$(hadal completion bash)\" in ~/.bashrc;\nzsh: the same in ~/.zshrc behind compinit;\n"
                                            "fish: hadal completion fish >~/.config/fish/completions/hadal.fish"};

@@ -229,5 +229,5 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const struct cmd cmd_doctor = {.name = "doctor", .args = "", .help = "look at paths, history, models, processor and terminal; 1 if something is wrong",
+const struct cmd cmd_doctor = {.name = "doctor", .args = "", .help = "look at history, models, processor, terminal: is all well?",
                                .opts = opts, .run = run};

@@ -19,7 +19,7 @@ struct rendering {
 
 static const struct opt opts[] = {
     OPT_ROW_MODEL(struct rendering),
-    {.name = "template", .kind = OPT_TEXT, .at = offsetof(struct rendering, tmpl), .arg = "NAME|FILE", .complete = "files",
+    {.name = "template", .kind = OPT_TEXT, .at = offsetof(struct rendering, tmpl), .arg = "NAME|FILE", .complete = "chatml files",
      .help = "a template instead of the model's own: chatml, or a file"},
     OPT_ROW_HELP(struct rendering),
     {.name = NULL},
@@ -129,7 +129,7 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const struct cmd cmd_render = {.name = "render", .args = "", .help = "turn messages (JSON on standard input) into the prompt's exact bytes",
+const struct cmd cmd_render = {.name = "render", .args = "", .help = "turn messages, JSON on standard input, into a prompt's bytes",
                                .opts = opts, .run = run,
-                               .more = "Input: {\"messages\": [{\"role\", \"content\"} ...], \"add_generation_prompt\": true, ...}; any further member is a\n"
+                               .more = "Input: {\"messages\": [{\"role\", \"content\"} ...], \"add_generation_prompt\": true, ...}; any further member is a "
                                        "variable of the template (bos_token and eos_token, too; the model's own unless given)."};

@@ -154,5 +154,4 @@ static int run(int argc, char **argv)
 }
 
 const struct cmd cmd_show = {.name = "show", .args = "[SESSION]", .help = "print a conversation", .opts = opts, .run = run,
-                             .more = "SESSION is a short id, or words of a title; left out it is the newest. What is on other branches is in\n"
-                                     "`hadal export`."};
+                             .more = "SESSION is a short id, or words of a title; left out it is the newest. What is on other branches is in `hadal export`."};

@@ -357,8 +357,11 @@ int conf_model_path(const char *name, char **path, struct err *err)
     int n, i, rc = 0;
     char *dir;
     char **list = conf_models(&dir, &n, err);
-    if (!list)
+    if (!list) {
+        if (err)
+            err->code = ERR_NOMODEL;
         return ERR_NOMODEL;
+    }
     struct buf some = BUF_INIT(1024);
     i = name ? find_model(list, n, name) : conf_model_default(list, n);
     if (i >= 0) {

@@ -42,9 +42,9 @@ static int print_help(void)
     buf_addstr(&b, "usage: hadal [OPTION]... [QUESTION]\n"
                    "       hadal COMMAND [ARGUMENT]...\n"
                    "\n"
-                   "Chat with an open language model on this machine. With a question it is answered and\n"
-                   "hadal ends; standard input, when it is a pipe or a file, stands in front of the\n"
-                   "question. Without one, on a terminal, a conversation begins.\n"
+                   "Chat with an open language model on this machine. With a question it is\n"
+                   "answered and hadal ends; standard input, when it is a pipe or a file, stands in\n"
+                   "front of the question. Without one, on a terminal, a conversation begins.\n"
                    "\n"
                    "  hadal                                   a conversation\n"
                    "  hadal \"why is the sky blue?\"            one answer\n"
@@ -56,8 +56,8 @@ static int print_help(void)
         buf_addf(&b, "  %-11s %s\n", cmd_at(i)->name, cmd_at(i)->help);
     buf_addch(&b, '\n');
     opts_help(opts_main, &b);
-    buf_addstr(&b, "\nSettings: hadal/config in $XDG_CONFIG_HOME (~/.config), HADAL_NAME in the environment,\n"
-                   "then the command line. More is in hadal(1).\n");
+    buf_addstr(&b, "\nSettings: hadal/config in $XDG_CONFIG_HOME (~/.config), then HADAL_NAME in the\n"
+                   "environment, then the command line. More is in hadal(1).\n");
     return cmd_out(&b);
 }
 
@@ -77,13 +77,49 @@ static int check(const struct conf *c, const struct words *w, struct err *err)
     return 0;
 }
 
-/* The faces come next. */
+/* Opens the history for a face; -n gives NULL. */
+static int open_history(const struct conf *c, struct hist **h)
+{
+    struct err e;
+    if (app_history(c, false, h, &e) == 0)
+        return 0;
+    struct err full;
+    err_set(&full, ERR_HISTORY, "%.400s (-n goes on without saving)", e.msg);
+    return report(&full);
+}
+
+/*
+ * stdin      stdout    question    what happens
+ * terminal   terminal  none        a conversation, line by line
+ * terminal   any       given       one answer
+ * terminal   other     none        usage, 2 (nobody could see a prompt)
+ * other      any       any         one answer; stdin, when it is a pipe, a file or a socket, stands in front of the question
+ * Nothing to ask (an empty stdin, a blank question) is unusable input, 9.
+ */
 static int choose(struct conf *c)
 {
     struct err e;
-    (void)c;
-    err_set(&e, ERR_IO, "there is no chat in this build yet: the sub-commands alone");
-    return report(&e);
+    struct hist *h = NULL;
+    bool in = isatty(STDIN_FILENO), out = term_is_tty(TERM_OUT);
+    if (!c->prompt && (in ? !out || c->json || c->jsonl || c->out_file : c->no_stdin)) {
+        err_set(&e, ERR_USAGE, in && out ? "there is no question to answer (--json, --jsonl and -o are for one answer)" :
+                               in        ? "there is no question, and a conversation needs a terminal: hadal \"...\"" :
+                                           "there is no question: hadal --no-stdin \"...\"");
+        return report(&e);
+    }
+    if (!c->prompt && in) {
+        err_set(&e, ERR_USAGE, "this build has no conversation line by line yet; ask one question: hadal \"...\"");
+        return report(&e);
+    }
+    struct buf question;
+    int rc = question_read(c, &question, &e), status;
+    if (rc)
+        status = report(&e);
+    else if (!(status = open_history(c, &h)))
+        status = face_once(c, h, buf_str(&question), question.len);
+    buf_finish(&question);
+    hist_close(h);
+    return status;
 }
 
 static void warn(void *arg, const char *text)

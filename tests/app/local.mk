@@ -35,6 +35,6 @@ TESTS += $(APP_TESTS)
 endif
 
 # Whole-process tests; p.py is what they share.
-PY_TESTS = %D%/tokens.py
-TESTS += $(PY_TESTS)
-EXTRA_DIST += %D%/p.py $(PY_TESTS)
+CLI_TESTS = %D%/tokens.py %D%/once.py %D%/man.sh
+TESTS += $(CLI_TESTS)
+EXTRA_DIST += %D%/p.py $(CLI_TESTS)

@@ -5,6 +5,7 @@ A test file defines functions whose names begin with test_, and ends with p.main
 import json
 import os
 import pathlib
+import select
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,10 @@ class Home:
 
     def __exit__(self, *exc):
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def select_ready(stream):
+    return bool(select.select([stream], [], [], 0)[0])
 
 
 def eq(got, want, what=""):
