@@ -64,7 +64,7 @@ struct bk_norm {
 };
 
 struct bk_linear {
-    const struct bk_weight *w, *b; /* b: bias vector or NULL */
+    const struct bk_weight *w, *b; /* b: bias vector or NULL; of expert stacks: (experts, rows) */
 };
 
 enum bk_rope_kind { BK_ROPE_NONE, BK_ROPE_NORM, BK_ROPE_NEOX }; /* interleaved pairs, half-split pairs (spec: archs 2) */
@@ -75,7 +75,8 @@ struct bk_rope {
     float magnitude;    /* m of YaRN/longrope, else 1 */
 };
 
-enum bk_act { BK_SILU, BK_GELU_TANH };
+/* BK_SWIGLU_OAI (gpt-oss): with g = min(gate, limit), u = clamp(up, -limit, limit): g sigmoid(1.702 g) (u + 1). */
+enum bk_act { BK_SILU, BK_GELU_TANH, BK_SWIGLU_OAI };
 
 /* x += out_scale * post( o( attention( rope(q_norm(q)), rope(k_norm(k)), v ) ) ), of n = in(x) */
 struct bk_attn_gqa {
@@ -83,6 +84,7 @@ struct bk_attn_gqa {
     struct bk_norm in;
     struct bk_linear q, k, v;  /* k.w == NULL: q holds rows q, then k, then v */
     struct bk_norm q_norm, k_norm; /* per head, length d_k; NONE in most */
+    bool norm_wide;            /* they are over all heads at once (olmo2) */
     struct bk_rope rope;
     int n_head, n_kv, d_k, d_v;
     float scale;               /* of q.k */
@@ -115,8 +117,9 @@ struct bk_moe {
     enum bk_gating gating;
     bool normalize;
     float weight_scale;
-    struct bk_linear gate, up, down; /* expert stacks */
+    struct bk_linear gate, up, down; /* expert stacks; up.w == NULL: gate holds rows gate, then up */
     struct bk_linear sh_gate, sh_up, sh_down; /* shared expert(s), w NULL: none */
+    const struct bk_weight *sh_scale; /* (n_embd): the shared expert's part is times sigmoid(sh_scale . n); NULL: 1 */
     enum bk_act act;
     float limit;
     int n_ff, n_ff_shared;
@@ -124,7 +127,9 @@ struct bk_moe {
     float out_scale;
 };
 
-/* Multi-head latent attention (spec: archs 8): absorbed for decode, expanded for prefill. `attn_mla` may be NULL. */
+/*
+ * Multi-head latent attention (spec: archs 8). The cache layer is {n_kv 1, d_k kv_lora + d_rope, d_v kv_lora}. `attn_mla` may be NULL.
+ */
 struct bk_attn_mla {
     int layer;
     struct bk_norm in;
@@ -132,7 +137,7 @@ struct bk_attn_mla {
     struct bk_norm q_a_norm;
     struct bk_linear kv_a;
     struct bk_norm kv_a_norm;
-    struct bk_linear kv_b, k_b, v_b; /* one of the two forms */
+    struct bk_linear k_b, v_b; /* stacks of n_head: (kv_lora rows, d_nope), (d_v rows, kv_lora) */
     struct bk_rope rope;
     int n_head, d_nope, d_rope, d_v, kv_lora;
     float scale;

@@ -31,6 +31,7 @@ struct attn_job {
     int split0, n_splits;   /* n_splits: items of a tile; 1: the whole tile */
     bool split;
     size_t part;            /* floats of a split's result */
+    const struct bk_norm *q_norm, *k_norm; /* of one head */
     const struct cpu_rope *rope;
     bool fill;              /* the rope table is to be made */
     size_t page_at, half_at; /* of the layer in a page; from K to V */
@@ -138,8 +139,21 @@ static void store(const struct attn_job *j, int t, int head)
     float *row = j->b->qkv + (size_t)t * j->b->ld_qkv, *k = row + j->k_at + head * j->a->d_k;
     int pos = j->b->pos0 + t;
     char *page = page_of(j, head, pos);
-    prepare(j, t, &j->a->k_norm, k, k, 1);
+    prepare(j, t, j->k_norm, k, k, 1);
     j->b->vec->put(page, page + j->half_at, j->half, pos % BK_PAGE, k, j->a->d_k, row + j->v_at + head * j->a->d_v, j->a->d_v);
+}
+
+/* Norms over all heads of a token at once. */
+static void norm_wide(struct attn_job *j, int ith, int nth)
+{
+    struct bk *b = j->b;
+    const struct bk_attn_gqa *a = j->a;
+    for (int t = ith; t < b->n; t += nth) {
+        float *q = b->qkv + (size_t)t * b->ld_qkv, *k = q + j->k_at;
+        cpu_norm_row(b, &a->q_norm, q, a->n_head * a->d_k, q);
+        cpu_norm_row(b, &a->k_norm, k, a->n_kv * a->d_k, k);
+    }
+    pool_barrier(b->pool, ith);
 }
 
 /* With several tokens: rotates all queries where they are, and stores all K and V. */
@@ -153,7 +167,7 @@ static void prepare_all(struct attn_job *j, int ith)
         for (int t = t0; t < t1; t++)
             for (int h = 0; h < a->n_head; h++) {
                 float *q = b->qkv + (size_t)t * b->ld_qkv + h * a->d_k;
-                prepare(j, t, &a->q_norm, q, q, a->scale);
+                prepare(j, t, j->q_norm, q, q, a->scale);
             }
         for (int h = 0; h < a->n_kv; h++)
             for (int t = t0; t < t1; t++)
@@ -196,7 +210,7 @@ static void set_queries(struct attn_job *j, const struct tile *t, struct tile_me
         }
         m->row[r] = m->q + r * d;
         if (*q_head != t->head)
-            prepare(j, 0, &j->a->q_norm, q, m->q + r * d, j->a->scale);
+            prepare(j, 0, j->q_norm, q, m->q + r * d, j->a->scale);
     }
     *q_head = t->head;
 }
@@ -336,6 +350,8 @@ static void attn(void *arg, int ith, int nth)
     cpu_norm(b, ith, 0, &a->in, 0, cpu_reads_q(&a->q) || cpu_reads_q(&a->k) || cpu_reads_q(&a->v), &in);
     project(j, ith, &in);
     pool_barrier(b->pool, ith);
+    if (a->norm_wide)
+        norm_wide(j, ith, nth);
     if (b->n > 1) {
         prepare_all(j, ith);
         pool_barrier(b->pool, ith);
@@ -377,9 +393,9 @@ static int check(const struct bk *b, const struct bk_attn_gqa *a, struct err *er
     if (!rc)
         rc = cpu_check_norm(&a->in, "attention", b->n_embd, err);
     if (!rc)
-        rc = cpu_check_norm(&a->q_norm, "query", a->d_k, err);
+        rc = cpu_check_norm(&a->q_norm, "query", a->norm_wide ? (int)nq : a->d_k, err);
     if (!rc)
-        rc = cpu_check_norm(&a->k_norm, "key", a->d_k, err);
+        rc = cpu_check_norm(&a->k_norm, "key", a->norm_wide ? (int)nk : a->d_k, err);
     if (!rc)
         rc = cpu_check_norm(&a->post, "attention output", b->n_embd, err);
     if (!rc && a->sinks && a->sinks->cols != a->n_head)
@@ -452,11 +468,14 @@ static int cut(struct attn_job *j, struct err *err)
 
 int cpu_attn_gqa(struct bk *b, const struct bk_attn_gqa *a, struct err *err)
 {
+    static const struct bk_norm none;
     int rc = check(b, a, err);
     if (rc)
         return rc;
     struct attn_job j = {.b = b, .a = a, .fused = !a->k.w, .k_at = a->n_head * a->d_k, .v_at = (a->n_head + a->n_kv) * a->d_k,
                          .group = a->n_head / a->n_kv, .d_vp = (a->d_v + VEC_PAD - 1) / VEC_PAD * VEC_PAD, .half = b->kv->type == BK_KV_F16};
+    j.q_norm = a->norm_wide ? &none : &a->q_norm;
+    j.k_norm = a->norm_wide ? &none : &a->k_norm;
     size_t e = j.half ? 2 : 4;
     j.page_at = b->kv->at[a->layer];
     j.half_at = (size_t)a->d_k * BK_PAGE * e;

@@ -20,7 +20,7 @@
 struct vec_ops {
     /* dst[0..n) = norm(x) * w + b; w and b may be NULL; dst may be x. */
     void (*norm)(enum bk_norm_kind kind, const float *x, const float *w, const float *b, float eps, int n, float *dst);
-    /* dst = act(min(g, limit)) * clamp(u, -limit, limit); limit 0: none. */
+    /* dst = act(min(g, limit)) * clamp(u, -limit, limit) (BK_SWIGLU_OAI: + 1); limit 0: none. */
     void (*gate)(enum bk_act act, float limit, const float *g, const float *u, int n, float *dst);
     void (*add_scaled)(float *x, const float *y, float a, int n); /* x += a * y */
     void (*scale)(float *dst, const float *x, float a, int n);    /* dst = a * x */

@@ -147,6 +147,10 @@ static void gate(enum bk_act act, float limit, const float *g, const float *u, i
         }
         if (act == BK_GELU_TANH) /* 1 + tanh(y) = 2 / (1 + e^-2y), y = sqrt(2 / pi) (a + 0.044715 a^3) */
             t = v_set(1.59576912f) * v_fma(v_set(0.044715f) * a * a, a, a);
+        if (act == BK_SWIGLU_OAI) {
+            t = v_set(1.702f) * a;
+            b += v_set(1.0f);
+        }
         v_store_part(dst + i, a / (v_set(1.0f) + v_exp(-t)) * b, n - i);
     }
 }

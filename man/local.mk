@@ -1,1 +1,0 @@
-dist_man_MANS += %D%/hadal.1

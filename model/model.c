@@ -128,35 +128,6 @@ static int check_room(const struct gguf *g, struct err *err)
     return 0;
 }
 
-static int check_types(const struct gguf *g, struct err *err)
-{
-    if (!gguf_n_tensors(g))
-        return err_set(err, ERR_FORMAT, "%s holds a vocabulary and no weights", gguf_path(g));
-    for (size_t i = 0; i < gguf_n_tensors(g); i++) {
-        const struct gguf_tensor *t = gguf_tensor_at(g, i);
-        const struct qtraits *q = quant_traits(t->type);
-        if (!q || !q->decode)
-            return err_set(err, ERR_FORMAT, "%s: tensors of type %s cannot be computed with yet", gguf_path(g), q ? q->name : "?");
-    }
-    return 0;
-}
-
-int model_check(const struct gguf *g, struct err *err)
-{
-    struct hparams hp = {0};
-    struct tok *tok = NULL;
-    int rc = check_kind(g, err);
-    if (!rc)
-        rc = hparams_read(g, &hp, err);
-    if (!rc)
-        rc = tok_open(g, &tok, err);
-    if (!rc)
-        rc = check_types(g, err);
-    tok_close(tok);
-    hparams_finish(&hp);
-    return rc;
-}
-
 struct loading {
     struct model *m;
     const struct model_conf *conf;
@@ -191,16 +162,9 @@ static int load_weights(struct model *m, const struct model_conf *conf, struct e
         return rc;
     for (size_t i = 0; i < gguf_n_tensors(m->g); i++)
         gguf_drop_pages(m->g, gguf_tensor_at(m->g, i));
-    int n_ff = 0, n_qkv = 0;
-    for (int i = 0; i < m->hp.n_layer; i++) {
-        const struct hp_layer *h = &m->hp.layer[i];
-        int wide = h->n_head * (m->hp.d_k > m->hp.d_v ? m->hp.d_k : m->hp.d_v), qkv = h->n_head * m->hp.d_k + h->n_kv * (m->hp.d_k + m->hp.d_v);
-        n_ff = h->n_ff > n_ff ? h->n_ff : n_ff;
-        n_qkv = wide > n_qkv ? wide : n_qkv;
-        n_qkv = qkv > n_qkv ? qkv : n_qkv;
-    }
+    net_loaded(&m->net);
     m->max_batch = m->net.ops->max_batch < MAX_BATCH ? m->net.ops->max_batch : MAX_BATCH;
-    return m->net.ops->reserve(m->net.bk, m->hp.n_embd, n_ff, n_qkv, m->hp.n_vocab, m->max_batch, err);
+    return m->net.ops->reserve(m->net.bk, m->hp.n_embd, m->net.n_wide, m->net.n_qkv, m->hp.n_vocab, m->max_batch, err);
 }
 
 int model_open(const char *path, const struct model_conf *conf, struct model **out, struct err *err)

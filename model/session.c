@@ -52,12 +52,9 @@ static bool ask(void *arg)
 
 static int make_kv(struct session *s, enum bk_kv_type type, struct err *err)
 {
-    const struct hparams *hp = &s->m->hp;
-    const struct bk_ops *ops = s->m->net.ops;
-    struct bk_kv_layer *layers = mem_array((size_t)hp->n_layer, sizeof *layers);
-    for (int i = 0; i < hp->n_layer; i++)
-        layers[i] = (struct bk_kv_layer){hp->layer[i].n_kv, hp->d_k, hp->d_v, hp->window};
-    struct bk_kv_conf conf = {type, s->n_ctx, hp->n_layer, layers};
+    const struct net *n = &s->m->net;
+    const struct bk_ops *ops = n->ops;
+    struct bk_kv_conf conf = {type, s->n_ctx, n->n_layer, n->kv};
     uint64_t have = ram_free(), rest = 0;
     char a[24], b[24];
     int rc;
@@ -66,8 +63,7 @@ static int make_kv(struct session *s, enum bk_kv_type type, struct err *err)
         rc = err_set(err, ERR_NOMODEL, "a context of %d positions needs %s of memory for its cache, and %s are free; a smaller --ctx takes less",
                      s->n_ctx, ram_text(s->kv_bytes, a), ram_text(have, b));
     else
-        rc = ops->kv_create(s->m->net.bk, &conf, &s->kv, err);
-    free(layers);
+        rc = ops->kv_create(n->bk, &conf, &s->kv, err);
     return rc;
 }
 
@@ -152,7 +148,7 @@ static int pass(struct session *s, const int32_t *tokens, int n, int row0, float
 {
     struct bk_batch batch = {.tokens = tokens, .n = n, .pos0 = s->len};
     s->fresh = false;
-    int rc = net_forward(&s->m->net, s->kv, &batch, row0, logits, a ? ask : NULL, a, err);
+    int rc = net_forward(&s->m->net, s->kv, &batch, s->n_ctx > s->m->hp.n_ctx_orig, row0, logits, a ? ask : NULL, a, err);
     if (rc)
         return rc;
     memmove(s->tokens + s->len, tokens, (size_t)n * sizeof *tokens);
