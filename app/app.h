@@ -42,6 +42,14 @@ void when_text(int64_t then_ms, int64_t now_ms, char out[16]);
 int face_once(struct conf *conf, struct hist *h, const char *prompt, size_t n); /* one answer; `prompt` is the whole question, stdin included */
 int face_line(struct conf *conf, struct hist *h);
 
+/*
+ * Writes a file that the person named: whole or not at all (a link is followed), or straight into what is no
+ * regular file.
+ */
+int file_put(const char *path, const void *data, size_t n, struct err *err);
+/* Whether file_put could, as far as can be told before. */
+int file_check(const char *path, struct err *err);
+
 /* ---- the engine process: `hadal --engine-fd N` ---- */
 int engine_main(int fd);
 
@@ -55,10 +63,13 @@ int export_session(struct hist *h, int64_t session, enum export_format f, struct
 int import_sessions(struct hist *h, const char *json, size_t len, int *n, struct err *err);
 
 /* ---- sub-commands (one file each: app/cmd_ls.c ...; the table is app/cmd.c) ---- */
+struct opt;
 struct cmd {
     const char *name;
     const char *args; /* as --help and the man page show them: "[SESSION]" */
     const char *help; /* one line */
+    const char *more; /* a paragraph for --help, or NULL */
+    const struct opt *opts; /* its options (app/opts.h) */
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
 };
 const struct cmd *cmd_find(const char *name); /* NULL: not a sub-command */

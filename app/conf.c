@@ -357,8 +357,11 @@ int conf_model_path(const char *name, char **path, struct err *err)
     int n, i, rc = 0;
     char *dir;
     char **list = conf_models(&dir, &n, err);
-    if (!list)
+    if (!list) {
+        if (err)
+            err->code = ERR_NOMODEL;
         return ERR_NOMODEL;
+    }
     struct buf some = BUF_INIT(1024);
     i = name ? find_model(list, n, name) : conf_model_default(list, n);
     if (i >= 0) {
@@ -378,4 +381,13 @@ int conf_model_path(const char *name, char **path, struct err *err)
     conf_models_free(list);
     free(dir);
     return rc;
+}
+
+int conf_template(const char *name, struct buf *out, struct err *err)
+{
+    if (!strchr(name, '/') && !path_is_regular(name)) {
+        buf_addstr(out, name);
+        return 0;
+    }
+    return path_read(name, out, err);
 }

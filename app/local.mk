@@ -1,12 +1,16 @@
 noinst_LIBRARIES += %D%/libapp.a
 %C%_libapp_a_SOURCES = %D%/app.h %D%/conf.h %D%/chat.h %D%/engine.h
 %C%_libapp_a_SOURCES += %D%/report.c %D%/sig.c
-%C%_libapp_a_SOURCES += %D%/sandbox.h %D%/sandbox.c %D%/engine_main.c %D%/reason.h %D%/reason.c
+%C%_libapp_a_SOURCES += %D%/chat.c %D%/sandbox.h %D%/sandbox.c %D%/engine_main.c %D%/reason.h %D%/reason.c
 %C%_libapp_a_SOURCES += %D%/frame.h %D%/frame.c %D%/job.c %D%/engine_impl.h %D%/engine.c %D%/engine_proc.c %D%/engine_script.c
 %C%_libapp_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(SECCOMP_CFLAGS)
 
 # settings, command line, one shot
-%C%_libapp_a_SOURCES += %D%/conf.c %D%/opts.c %D%/opts.h %D%/session.c %D%/when.c
+%C%_libapp_a_SOURCES += %D%/conf.c %D%/opts.c %D%/opts.h %D%/session.c %D%/when.c %D%/jtext.c %D%/jtext.h
+%C%_libapp_a_SOURCES += %D%/question.c %D%/question.h %D%/face_once.c %D%/outfile.c %D%/ginfo.c %D%/ginfo.h
+%C%_libapp_a_SOURCES += %D%/cmd.c %D%/cmd.h %D%/cmd_ls.c %D%/cmd_show.c %D%/cmd_search.c %D%/cmd_rename.c %D%/cmd_rm.c %D%/cmd_export.c
+%C%_libapp_a_SOURCES += %D%/cmd_import.c %D%/cmd_models.c %D%/cmd_info.c %D%/cmd_doctor.c %D%/cmd_completion.c %D%/cmd_tokenize.c
+%C%_libapp_a_SOURCES += %D%/cmd_render.c %D%/cmd_logits.c %D%/cmd_bench.c
 
 bin_PROGRAMS += hadal
 hadal_SOURCES = %D%/main.c

@@ -19,13 +19,13 @@
 #define BOTH (OPT_CONFIG | OPT_SETTING)
 
 const struct opt opts_main[] = {
-    {.group = "Model", .name = "model", .letter = 'm', .kind = OPT_TEXT, .where = BOTH, AT(model), .arg = "MODEL", .complete = "models",
+    {.group = "Model", .name = "model", .letter = 'm', .kind = OPT_TEXT, .where = BOTH, AT(model), .arg = "MODEL", .complete = "models files",
      .help = "a GGUF file, or the name of one in models/"},
     {.name = "ctx", .kind = OPT_INT, .where = BOTH, AT(n_ctx), .max = 1 << 24, .arg = "N",
      .help = "context in tokens (0: the model's, at most 4096)"},
     {.name = "threads", .letter = 't', .kind = OPT_INT, .where = BOTH, AT(n_threads), .max = 1024, .arg = "N",
      .help = "compute threads (0: one per core)"},
-    {.name = "template", .kind = OPT_TEXT, .where = BOTH, AT(tmpl), .arg = "NAME|FILE", .complete = "files",
+    {.name = "template", .kind = OPT_TEXT, .where = BOTH, AT(tmpl), .arg = "NAME|FILE", .complete = "chatml files",
      .help = "chat template instead of the model's own: chatml, or a file"},
     {.name = "system", .kind = OPT_WORD, .where = OPT_CONFIG, AT(system), GIVEN(system_given), .max = 1 << 20, .arg = "TEXT",
      .help = "system prompt; an empty one switches the model's default off"},
@@ -112,9 +112,6 @@ static void show_float(float x, struct buf *out)
         struct buf b = BUF_INIT(64);
         buf_addf(&b, "%.*g", digits, (double)x);
         double d = 0;
-        for (char *p = b.data; *p; p++)
-            if (*p == ',')
-                *p = '.'; /* some locales */
         bool same = num_parse_double(buf_str(&b), &d) && (float)d == x;
         if (same || digits == 9)
             buf_addstr(out, buf_str(&b));
@@ -355,28 +352,27 @@ int opts_parse(const struct opt *table, void *base, int argc, char **argv, struc
 #define HELP_COLUMN 26
 #define HELP_WIDTH 80
 
-/* `text` from column HELP_COLUMN, wrapped; the cursor stands in column `at`. */
-static void put_wrapped(struct buf *out, size_t at, const char *text)
+void opts_wrap(struct buf *out, int indent, const char *text)
 {
-    if (at + 2 > HELP_COLUMN) {
-        buf_addch(out, '\n');
-        at = 0;
-    }
-    buf_addf(out, "%*s", (int)(HELP_COLUMN - at), "");
-    at = HELP_COLUMN;
+    int at = indent;
     while (*text) {
-        size_t n = strcspn(text, " ");
-        if (at > HELP_COLUMN && at + 1 + n > HELP_WIDTH) {
-            buf_addf(out, "\n%*s", HELP_COLUMN, "");
-            at = HELP_COLUMN;
-        } else if (at > HELP_COLUMN) {
+        size_t n = strcspn(text, " \n");
+        bool fresh = at == indent;
+        if (!fresh && at + 1 + (int)n > HELP_WIDTH) {
+            buf_addf(out, "\n%*s", indent, "");
+            at = indent;
+        } else if (!fresh) {
             buf_addch(out, ' ');
             at++;
         }
         buf_add(out, text, n);
-        at += n;
+        at += (int)n;
         text += n;
-        text += strspn(text, " ");
+        if (*text == '\n') {
+            buf_addf(out, "\n%*s", indent, "");
+            at = indent;
+        }
+        text += *text != 0;
     }
     buf_addch(out, '\n');
 }
@@ -393,6 +389,12 @@ void opts_help(const struct opt *table, struct buf *out)
             buf_addf(out, "      --%s", o->name);
         if (o->arg)
             buf_addf(out, " %s", o->arg);
-        put_wrapped(out, out->len - from, o->help);
+        int at = (int)(out->len - from);
+        if (at + 2 > HELP_COLUMN) {
+            buf_addch(out, '\n');
+            at = 0;
+        }
+        buf_addf(out, "%*s", HELP_COLUMN - at, "");
+        opts_wrap(out, HELP_COLUMN, o->help);
     }
 }

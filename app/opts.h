@@ -33,7 +33,7 @@ struct opt {
     size_t given_at;  /* offset of a bool that says that it was given; 0: none (no table has one first) */
     double min, max;  /* OPT_INT, OPT_REAL; a TEXT's max: bytes */
     const char *arg;  /* as --help shows the value: "N"; NULL for flags */
-    const char *complete; /* what may stand there, for the completions: "models", "sessions", "files", or words "md json"; NULL: nothing known */
+    const char *complete; /* for the completions: kinds ("models", "sessions", "deleted", "files") and plain words, with spaces between */
     const char *help;     /* one line, lower case, no full stop */
     const char *group;    /* heading in --help in front of this one; NULL: goes on */
 };
@@ -66,6 +66,8 @@ int opts_parse(const struct opt *table, void *base, int argc, char **argv, struc
 
 /* The lines of --help for a table, wrapped at 80 columns. */
 void opts_help(const struct opt *table, struct buf *out);
+/* Appends a text in lines of at most 80 columns, of which the later ones are indented, and a newline. "\n" in it begins a line. */
+void opts_wrap(struct buf *out, int indent, const char *text);
 /* The name nearest to `word` among names (NULL-terminated), or NULL when none is near. */
 const char *opts_near(const char *word, const char *const *names);
 

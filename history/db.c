@@ -38,11 +38,16 @@ int db_fail(struct hist *h, int rc, struct err *err)
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_PROTOCOL:
-        return err_set(err, ERR_HISTORY, "history is locked by another program (waited %d seconds): %s", HIST_BUSY_MS / 1000, h->path);
+        if (h->busy_ms < 1000)
+            return err_set(err, ERR_HISTORY, "history is locked by another program: %s", h->path);
+        return err_set(err, ERR_HISTORY, "history is locked by another program (waited %d seconds): %s", h->busy_ms / 1000, h->path);
     case SQLITE_FULL:
         return err_set(err, ERR_HISTORY, "not saved, the disk is full: %s", h->path);
     case SQLITE_IOERR:
-        return err_set(err, ERR_HISTORY, "cannot read or write history (%s): %s", errnum ? strerror(errnum) : "input/output error", h->path);
+        if (rc == SQLITE_IOERR_WRITE || rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_TRUNCATE)
+            return err_set(err, ERR_HISTORY, "not saved, cannot write history (%s): %s",
+                           errnum ? strerror(errnum) : "a full or failing disk, or a file size limit", h->path);
+        return err_set(err, ERR_HISTORY, "cannot read history (%s): %s", errnum ? strerror(errnum) : "input/output error", h->path);
     case SQLITE_READONLY:
         if (rc == SQLITE_READONLY_ROLLBACK || rc == SQLITE_READONLY_RECOVERY)
             return err_set(err, ERR_HISTORY, "a write to history was cut off and cannot be undone, for it is read-only: %s", h->path);
@@ -310,7 +315,7 @@ static int set_up(struct hist *h, struct err *err)
         {SQLITE_LIMIT_VARIABLE_NUMBER, 100},    {SQLITE_LIMIT_TRIGGER_DEPTH, 10},  {SQLITE_LIMIT_WORKER_THREADS, 0},
     };
     sqlite3_extended_result_codes(h->db, 1);
-    sqlite3_busy_timeout(h->db, HIST_BUSY_MS);
+    hist_set_wait(h, HIST_BUSY_MS);
     for (size_t i = 0; i < sizeof config / sizeof config[0]; i++) {
         int is = -1;
         if (sqlite3_db_config(h->db, config[i].what, config[i].on, &is) != SQLITE_OK || is != config[i].on)
@@ -484,6 +489,13 @@ void hist_close(struct hist *h)
     free(h);
 }
 
+const char *hist_library(void)
+{
+    static char text[32];
+    snprintf(text, sizeof text, "SQLite %s", sqlite3_libversion());
+    return text;
+}
+
 const char *hist_path(const struct hist *h)
 {
     return h->path;
@@ -499,12 +511,20 @@ bool hist_read_only(const struct hist *h)
     return h->read_only;
 }
 
+void hist_set_wait(struct hist *h, int ms)
+{
+    h->busy_ms = ms;
+    sqlite3_busy_timeout(h->db, ms);
+}
+
 int hist_check(struct hist *h, struct err *err)
 {
     char text[400];
     int rc = ask(h, "PRAGMA quick_check(1)", text, sizeof text, err);
     if (rc == 0 && strcmp(text, "ok") != 0) {
         h->damaged = true;
+        for (char *p = text; *p; p++)
+            *p = *p == '\n' ? ' ' : *p;
         return err_set(err, ERR_HISTORY, "history is damaged (%s), nothing more is written to it: %s", text, h->path);
     }
     if (rc == 0)

@@ -29,8 +29,11 @@ const char *hist_kind_name(int kind);
 int hist_open(const char *path, bool read_only, struct hist **out, struct err *err);
 void hist_close(struct hist *h);
 const char *hist_path(const struct hist *h);
+const char *hist_library(void); /* "SQLite 3.40.1", for `hadal doctor` */
 const char *hist_notice(const struct hist *h); /* a line for the person, or NULL */
 bool hist_read_only(const struct hist *h);
+/* How long a call may wait for another program's lock: 5000 ms at first. Less where the caller tries again by itself. */
+void hist_set_wait(struct hist *h, int ms);
 int hist_check(struct hist *h, struct err *err); /* quick_check and the search index, for `hadal doctor` */
 
 /* ---- models ---- */

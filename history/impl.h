@@ -108,6 +108,7 @@ struct hist {
     bool damaged; /* seen damaged: nothing is written any more */
     bool nested;  /* between hist_begin and hist_commit */
     int last;     /* SQLite's code of the last failure */
+    int busy_ms;  /* how long a lock is waited for */
     sqlite3_stmt *st[SQL_COUNT];
     struct owner me;
     struct live *live;

@@ -13,7 +13,7 @@
 #include "base/utf8.h"
 
 #define BETWEEN '\x1f'
-#define MAX_WORDS 500 /* of a query; the rest does not count */
+#define MAX_QUERY 4096 /* bytes of a query; what is behind them does not count, for FTS5 takes quadratic time over long phrases */
 
 /* Scripts without spaces between words, and Hangul, whose words carry endings. */
 static bool is_dense(uint32_t c)
@@ -198,35 +198,31 @@ static void add_word(struct buf *out, const struct word *w, bool prefix)
 
 void search_query(struct buf *out, const char *words, const char *column, bool prefix)
 {
+    char *text = mem_strndup(words, strnlen(words, MAX_QUERY));
     struct word w;
     bool plus = false, minus = false;
-    const char *at = words;
-    for (int n = 0; n < MAX_WORDS && next_word(&at, &w); n++) {
+    for (const char *at = text; next_word(&at, &w);) {
         plus |= !w.minus;
         minus |= w.minus;
     }
-    if (!plus && !minus)
-        return;
-    if (column)
-        buf_addf(out, "%s : ", column);
-    buf_addch(out, '(');
-    at = words;
-    for (int n = 0; n < MAX_WORDS && next_word(&at, &w); n++)
-        if (!w.minus || !plus)
-            add_word(out, &w, prefix);
-    buf_addch(out, ')');
-    if (!plus || !minus)
-        return;
-    buf_addstr(out, " NOT (");
-    const char *separator = "";
-    at = words;
-    for (int n = 0; n < MAX_WORDS && next_word(&at, &w); n++)
-        if (w.minus) {
-            buf_addstr(out, separator);
-            add_word(out, &w, false);
-            separator = "OR ";
-        }
-    buf_addch(out, ')');
+    if (plus || minus) {
+        buf_addf(out, "%s%s(", column ? column : "", column ? " : " : "");
+        for (const char *at = text; next_word(&at, &w);)
+            if (!w.minus || !plus)
+                add_word(out, &w, prefix);
+        buf_addch(out, ')');
+    }
+    if (plus && minus) {
+        const char *before = " NOT (";
+        for (const char *at = text; next_word(&at, &w);)
+            if (w.minus) {
+                buf_addstr(out, before);
+                add_word(out, &w, false);
+                before = "OR ";
+            }
+        buf_addch(out, ')');
+    }
+    free(text);
 }
 
 static char *clean_snippet(const char *s)

@@ -341,29 +341,52 @@ int hist_head_set(struct hist *h, int64_t session, int64_t node, struct err *err
 
 /* ---- purging ---- */
 
-int hist_purge(struct hist *h, int64_t older_than_ms, int *n, struct err *err)
+/*
+ * secure_delete clears what is deleted, but not what stayed behind when SQLite moved a row to another page earlier; writing the whole
+ * file anew does. The copy goes through a temporary file that has no name.
+ */
+static int rewrite_file(struct hist *h, struct err *err)
 {
-    int rc = db_begin(h, err);
-    if (rc != 0)
-        return rc;
-    int gone = 0;
-    int64_t id, until = clock_wall_ms() - older_than_ms;
-    while ((rc = db_int(h, db_bind(h, SQL_PURGEABLE, "i", until), &id, err)) > 0) {
+    int rc = sqlite3_exec(h->db, "PRAGMA temp_store = FILE; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+    struct err why = {0};
+    if (rc != SQLITE_OK)
+        db_fail(h, rc, &why);
+    sqlite3_exec(h->db, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
+    return rc == SQLITE_OK ? 0 : err_set(err, ERR_HISTORY, "deleted, but remains of the text may still be in the file: %s", why.msg);
+}
+
+static int purge_rows(struct hist *h, int64_t until_ms, int *gone, struct err *err)
+{
+    int64_t id;
+    int rc;
+    while ((rc = db_int(h, db_bind(h, SQL_PURGEABLE, "i", until_ms), &id, err)) > 0) {
         rc = db_run(h, db_bind(h, SQL_PURGE_INDEX, "i", id), err);
         if (rc == 0)
             rc = db_run(h, db_bind(h, SQL_SESSION_REMOVE, "i", id), err);
         if (rc != 0)
-            break;
-        gone++;
+            return rc;
+        ++*gone;
     }
-    if (rc == 0 && gone)
+    if (rc == 0 && *gone)
         rc = db_run(h, db_bind(h, SQL_PURGE_ATTACHMENTS, ""), err);
-    if (rc == 0 && gone) /* else words of it would stay in older segments of the index */
+    if (rc == 0 && *gone) /* else its words would stay in older segments of the index */
         rc = db_run(h, db_bind(h, SQL_INDEX_OPTIMIZE, ""), err);
-    rc = db_end(h, rc, err);
-    if (rc == 0 && n)
-        *n = gone;
     return rc;
+}
+
+int hist_purge(struct hist *h, int64_t older_than_ms, int *n, struct err *err)
+{
+    int gone = 0;
+    ASSERT(!h->nested);
+    int rc = db_begin(h, err);
+    if (rc != 0)
+        return rc;
+    rc = db_end(h, purge_rows(h, clock_wall_ms() - older_than_ms, &gone, err), err);
+    if (rc != 0)
+        return rc;
+    if (n)
+        *n = gone;
+    return gone ? rewrite_file(h, err) : 0;
 }
 
 void session_clean(struct hist *h)

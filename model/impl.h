@@ -134,9 +134,4 @@ struct model {
     int max_batch;
 };
 
-/* Bytes of memory that can still be had: the least of MemAvailable, the control group's limit, and RLIMIT_AS. */
-uint64_t ram_free(void);
-/* "1.9 GB" */
-const char *ram_text(uint64_t bytes, char out[24]);
-
 #endif

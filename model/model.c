@@ -128,6 +128,35 @@ static int check_room(const struct gguf *g, struct err *err)
     return 0;
 }
 
+static int check_types(const struct gguf *g, struct err *err)
+{
+    if (!gguf_n_tensors(g))
+        return err_set(err, ERR_FORMAT, "%s holds a vocabulary and no weights", gguf_path(g));
+    for (size_t i = 0; i < gguf_n_tensors(g); i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(g, i);
+        const struct qtraits *q = quant_traits(t->type);
+        if (!q || !q->decode)
+            return err_set(err, ERR_FORMAT, "%s: tensors of type %s cannot be computed with yet", gguf_path(g), q ? q->name : "?");
+    }
+    return 0;
+}
+
+int model_check(const struct gguf *g, struct err *err)
+{
+    struct hparams hp = {0};
+    struct tok *tok = NULL;
+    int rc = check_kind(g, err);
+    if (!rc)
+        rc = hparams_read(g, &hp, err);
+    if (!rc)
+        rc = tok_open(g, &tok, err);
+    if (!rc)
+        rc = check_types(g, err);
+    tok_close(tok);
+    hparams_finish(&hp);
+    return rc;
+}
+
 struct loading {
     struct model *m;
     const struct model_conf *conf;

@@ -24,6 +24,14 @@ struct model_conf {
 int model_open(const char *path, const struct model_conf *conf, struct model **out, struct err *err);
 void model_close(struct model *m);
 
+/* Whether model_open would take the file, as far as can be told without its weights: kind, architecture, tokenizer, tensor types. */
+int model_check(const struct gguf *g, struct err *err);
+
+/* Bytes of memory that can still be had: the least of MemAvailable, the control group's limit, and RLIMIT_AS. */
+uint64_t ram_free(void);
+/* "1.9 GB" */
+const char *ram_text(uint64_t bytes, char out[24]);
+
 /* What a person wants to know of a model. Strings are valid UTF-8 (repaired), owned by the model. */
 struct model_info {
     const char *name;        /* general.name or the file's */

@@ -4,11 +4,11 @@ TEST_EXTENSIONS = .sh .py
 SH_LOG_DRIVER = $(LOG_DRIVER)
 SH_LOG_COMPILER = $(SHELL)
 PY_LOG_DRIVER = $(LOG_DRIVER)
-PY_LOG_COMPILER = $(PYTHON3)
+PY_LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/python.sh
 AM_TESTS_ENVIRONMENT = HADAL=$(abs_top_builddir)/hadal SRCDIR=$(abs_top_srcdir) BUILDDIR=$(abs_top_builddir) \
 	HADAL_SHARED='$(SHARED_DATA)' TMUX_BIN='$(TMUX)' PYTHON3='$(PYTHON3)'; \
 	export HADAL SRCDIR BUILDDIR HADAL_SHARED TMUX_BIN PYTHON3;
-EXTRA_DIST += %D%/driver.sh %D%/summary.sh
+EXTRA_DIST += %D%/driver.sh %D%/summary.sh %D%/python.sh
 TEST_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 
 include tests/base/local.mk

@@ -52,6 +52,7 @@ struct prompt_conf {
     /* Completion: the i-th word that may stand where text[0..n) ends; NULL ends the list. `start` is the word's offset in the line. Owned by prompt.c (malloc). */
     char *(*complete)(void *arg, const char *line, int start, const char *word, int i);
 };
+const char *prompt_library(void); /* "readline 8.2", for `hadal doctor` */
 int prompt_open(const struct prompt_conf *c); /* 0, or -1 when stdin is no terminal */
 void prompt_close(void);                      /* gives the terminal back; async-signal-safe part in prompt_restore */
 void prompt_restore(void);                    /* async-signal-safe */

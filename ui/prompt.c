@@ -766,3 +766,10 @@ void prompt_resume(void)
     rl_on_new_line();
     rl_redisplay();
 }
+
+const char *prompt_library(void)
+{
+    static char text[32];
+    snprintf(text, sizeof text, "readline %s", rl_library_version);
+    return text;
+}

@@ -15,6 +15,11 @@ APP_TESTS += %D%/t_sandbox
 %C%_t_sandbox_CFLAGS = $(TEST_CFLAGS)
 %C%_t_sandbox_LDADD = app/libapp.a $(SECCOMP_LIBS) $(BASE_LIBS) $(CMOCKA_LIBS)
 
+APP_TESTS += %D%/t_chat
+%C%_t_chat_SOURCES = %D%/t_chat.c
+%C%_t_chat_CFLAGS = $(TEST_CFLAGS) $(SQLITE_CFLAGS)
+%C%_t_chat_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
+
 APP_TESTS += %D%/t_engine
 %C%_t_engine_SOURCES = %D%/t_engine.c
 %C%_t_engine_CFLAGS = $(TEST_CFLAGS)
@@ -28,3 +33,8 @@ APP_TESTS += %D%/t_conf
 check_PROGRAMS += $(APP_TESTS)
 TESTS += $(APP_TESTS)
 endif
+
+# Whole-process tests; p.py is what they share.
+CLI_TESTS = %D%/tokens.py %D%/once.py %D%/man.sh
+TESTS += $(CLI_TESTS)
+EXTRA_DIST += %D%/p.py $(CLI_TESTS)

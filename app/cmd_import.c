@@ -1,0 +1,51 @@
+/*
+ * hadal import FILE: brings exported sessions back in, all of them or none.
+ */
+#include "config.h"
+#include "app/cmd.h"
+
+#include <string.h>
+
+#include "base/path.h"
+
+#define IMPORT_MAX ((size_t)1 << 30)
+
+struct importing {
+    bool help;
+};
+
+static const struct opt opts[] = {
+    OPT_ROW_HELP(struct importing),
+    {.name = NULL},
+};
+
+static int run(int argc, char **argv)
+{
+    struct importing o = {0};
+    struct words w;
+    int status;
+    struct buf b = BUF_INIT(IMPORT_MAX);
+    if (cmd_args(&cmd_import, &o, argc, argv, &w, 1, 1, &status)) {
+        struct err e;
+        struct hist *h = NULL;
+        int n = 0;
+        const char *file = w.at[0];
+        if (!strcmp(file, "-") ? cmd_stdin(&b, &e) : path_read(file, &b, &e)) {
+            status = report(&e);
+        } else if ((h = cmd_history(false, &status))) {
+            if (import_sessions(h, buf_str(&b), b.len, &n, &e)) {
+                err_wrap(&e, "%.200s", file);
+                status = report(&e);
+            } else {
+                notice("%d session%s imported", n, n == 1 ? "" : "s");
+            }
+        }
+        hist_close(h);
+    }
+    buf_finish(&b);
+    cmd_done(&cmd_import, &o, &w);
+    return status;
+}
+
+const struct cmd cmd_import = {.name = "import", .args = "FILE", .help = "read sessions from hadal's own JSON (\"-\": standard input)",
+                               .opts = opts, .run = run};

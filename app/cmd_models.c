@@ -1,0 +1,109 @@
+/*
+ * hadal models: the files in models/.
+ */
+#include "config.h"
+#include "app/cmd.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/ginfo.h"
+#include "base/path.h"
+#include "model/model.h"
+
+struct models {
+    bool help, json;
+};
+
+static const struct opt opts[] = {
+    OPT_ROW_JSON(struct models),
+    OPT_ROW_HELP(struct models),
+    {.name = NULL},
+};
+
+static void put_row(struct buf *b, const char *name, bool chosen, const struct ginfo *in, const char *trouble)
+{
+    char bytes[24], params[24];
+    buf_addf(b, "%s ", chosen ? "*" : " ");
+    cmd_line(b, name);
+    if (trouble) {
+        buf_addstr(b, "\n    ");
+        cmd_line(b, trouble);
+    } else {
+        ginfo_params_text(in->n_params, params);
+        buf_addstr(b, "\n    ");
+        cmd_line(b, in->name);
+        buf_addf(b, ", ");
+        cmd_line(b, in->arch ? in->arch : "?");
+        buf_addf(b, ", %s, %s, %s%s%s", params, in->quant ? in->quant : "no weights", ram_text(in->file_bytes, bytes),
+                 in->runs ? "" : ", does not run in this version", in->fits ? "" : ", does not fit into memory now");
+    }
+    buf_addch(b, '\n');
+}
+
+static json_t *row_json(const char *name, const char *path, bool chosen, const struct ginfo *in, const char *trouble)
+{
+    json_t *j = json_pack("{s:o, s:o, s:b, s:o}", "name", jtext(name), "file", jtext(path), "default", chosen, "error", jtext(trouble));
+    if (!trouble)
+        json_object_update_new(j, json_pack("{s:o, s:o, s:o, s:I, s:I, s:b, s:b}", "title", jtext(in->name), "arch", jtext(in->arch), "quant",
+                                            jtext(in->quant), "parameters", (json_int_t)in->n_params, "bytes", (json_int_t)in->file_bytes, "runs",
+                                            in->runs, "fits", in->fits));
+    return j;
+}
+
+static int list_models(bool json)
+{
+    struct conf c;
+    struct err e;
+    char *dir, *chosen = NULL;
+    int n, status;
+    char **list = conf_models(&dir, &n, &e);
+    if (!list)
+        return report(&e);
+    cmd_conf(&c);
+    conf_model_path(c.model, &chosen, NULL);
+    json_t *all = json_array();
+    struct buf b = BUF_INIT(SIZE_MAX);
+    for (int i = 0; i < n; i++) {
+        char *path = path_join(dir, list[i]);
+        struct gguf *g = NULL;
+        struct ginfo in = {0};
+        bool bad = gguf_open(path, &g, &e) != 0, is_default = chosen && !strcmp(chosen, path);
+        if (!bad)
+            ginfo_read(g, &in);
+        if (json)
+            json_array_append_new(all, row_json(list[i], path, is_default, &in, bad ? e.msg : NULL));
+        else
+            put_row(&b, list[i], is_default, &in, bad ? e.msg : NULL);
+        ginfo_finish(&in);
+        gguf_close(g);
+        free(path);
+    }
+    if (!n && !json)
+        notice("no models: put GGUF files into %s", dir);
+    if (json) {
+        status = cmd_out_json(all);
+    } else {
+        json_decref(all);
+        status = cmd_out(&b);
+    }
+    buf_finish(&b);
+    free(chosen);
+    conf_models_free(list);
+    free(dir);
+    conf_finish(&c);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    struct models o = {0};
+    struct words w;
+    int status;
+    if (cmd_args(&cmd_models, &o, argc, argv, &w, 0, 0, &status))
+        status = list_models(o.json);
+    cmd_done(&cmd_models, &o, &w);
+    return status;
+}
+
+const struct cmd cmd_models = {.name = "models", .args = "", .help = "list the models in models/; * is the one that no -m means", .opts = opts, .run = run};

@@ -1,0 +1,132 @@
+/*
+ * What the header of a GGUF file tells. See ginfo.h. Everything here is for the eye: a value of the wrong type counts as absent.
+ */
+#include "config.h"
+#include "app/ginfo.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/utf8.h"
+#include "model/model.h"
+#include "model/template.h"
+
+#define TEXT_MAX 200
+#define CTX_DEFAULT 4096
+
+static char *text(const char *s, size_t n)
+{
+    struct buf b = BUF_INIT(4 * TEXT_MAX);
+    utf8_repair(&b, s, n < TEXT_MAX ? n : TEXT_MAX);
+    return buf_take(&b);
+}
+
+static char *get_text(const struct gguf *g, const char *key)
+{
+    struct gguf_str s;
+    return gguf_get_str(g, key, &s, NULL) == 1 && s.n ? text(s.s, s.n) : NULL;
+}
+
+/* The number of the architecture's own key; of a list the first element; 0: not there. */
+static uint64_t number(const struct gguf *g, const char *arch, const char *suffix)
+{
+    char *key = mem_printf("%s.%s", arch, suffix);
+    const struct gguf_kv *kv = gguf_find(g, key);
+    free(key);
+    bool ok = false;
+    uint64_t v = kv && kv->count ? gguf_elem_u64(kv, 0, &ok) : 0;
+    return ok && v <= UINT32_MAX ? v : 0;
+}
+
+/* Two bytes an element of keys and values (or of the latent) a position and layer. */
+static uint64_t kv_bytes(const struct gguf *g, const struct ginfo *in)
+{
+    uint64_t heads = number(g, in->arch, "attention.head_count"), n_kv = number(g, in->arch, "attention.head_count_kv");
+    uint64_t latent = number(g, in->arch, "attention.kv_lora_rank"), rot = number(g, in->arch, "rope.dimension_count");
+    uint64_t d_k = number(g, in->arch, "attention.key_length"), d_v = number(g, in->arch, "attention.value_length");
+    if (!heads || in->n_layer > 4096 || heads > 65536 || n_kv > 65536 || d_k > 65536 || d_v > 65536 || latent > 65536 || rot > 65536)
+        return 0;
+    if (latent)
+        return in->n_layer * (latent + rot) * 2 * (uint64_t)in->n_ctx;
+    d_k = d_k ? d_k : in->n_embd / heads;
+    d_v = d_v ? d_v : in->n_embd / heads;
+    return in->n_layer * (n_kv ? n_kv : heads) * (d_k + d_v) * 2 * (uint64_t)in->n_ctx;
+}
+
+static void read_tensors(const struct gguf *g, struct ginfo *in)
+{
+    uint64_t wide[GINFO_TYPES] = {0};
+    in->n_tensors = gguf_n_tensors(g);
+    for (size_t i = 0; i < in->n_tensors; i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(g, i);
+        in->n_params += (uint64_t)t->ne[0] * (uint64_t)t->ne[1] * (uint64_t)t->ne[2] * (uint64_t)t->ne[3];
+        in->data_bytes += t->bytes;
+        if (t->type >= GINFO_TYPES)
+            continue;
+        in->types[t->type].tensors++;
+        in->types[t->type].bytes += t->bytes;
+        if (t->n_dims > 1)
+            wide[t->type] += t->bytes;
+    }
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < GINFO_TYPES; i++)
+        if (wide[i] > wide[best])
+            best = i;
+    if (in->n_tensors && quant_traits(best))
+        in->quant = quant_traits(best)->name;
+}
+
+void ginfo_read(const struct gguf *g, struct ginfo *in)
+{
+    memset(in, 0, sizeof *in);
+    const char *file = path_base(gguf_path(g));
+    in->arch = get_text(g, "general.architecture");
+    in->name = get_text(g, "general.name");
+    if (!in->name)
+        in->name = text(file, strlen(file));
+    in->tokenizer = get_text(g, "tokenizer.ggml.model");
+    in->pre = get_text(g, "tokenizer.ggml.pre");
+    struct gguf_str s;
+    if (gguf_get_str(g, "tokenizer.chat_template", &s, NULL) == 1 && s.n) {
+        struct tmpl *t = NULL;
+        in->tmpl = mem_strdup(tmpl_open(s.s, s.n, &t, NULL) ? "unknown" : tmpl_name(t));
+        tmpl_close(t);
+    }
+    in->file_bytes = gguf_file_bytes(g);
+    in->n_kv = gguf_n_kv(g);
+    read_tensors(g, in);
+    const struct gguf_kv *tokens = gguf_find(g, "tokenizer.ggml.tokens");
+    in->n_vocab = tokens && tokens->type == GGUF_ARR ? tokens->count : 0;
+    if (in->arch) {
+        in->n_ctx_train = number(g, in->arch, "context_length");
+        in->n_layer = number(g, in->arch, "block_count");
+        in->n_embd = number(g, in->arch, "embedding_length");
+        in->n_ctx = in->n_ctx_train && in->n_ctx_train < CTX_DEFAULT ? (int)in->n_ctx_train : CTX_DEFAULT;
+        in->kv_bytes = kv_bytes(g, in);
+    }
+    in->runs = model_check(g, &in->why_not) == 0;
+    in->ram = ram_free();
+    in->fits = in->data_bytes + in->kv_bytes <= in->ram;
+}
+
+void ginfo_finish(struct ginfo *in)
+{
+    free(in->name);
+    free(in->arch);
+    free(in->tokenizer);
+    free(in->pre);
+    free(in->tmpl);
+}
+
+void ginfo_params_text(uint64_t n, char out[24])
+{
+    if (n >= 1000000000)
+        snprintf(out, 24, "%.1f B", (double)n / 1e9);
+    else if (n >= 1000000)
+        snprintf(out, 24, "%.0f M", (double)n / 1e6);
+    else
+        snprintf(out, 24, "%.0f K", (double)n / 1e3);
+}

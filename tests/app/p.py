@@ -1,0 +1,121 @@
+"""What the whole-process tests share: running hadal with private XDG folders, and printing results as cmocka does.
+
+A test file defines functions whose names begin with test_, and ends with p.main(globals()). skip("why") leaves a case out, and says so.
+"""
+import json
+import os
+import pathlib
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+
+HADAL = os.environ["HADAL"]
+SRC = pathlib.Path(os.environ.get("SRCDIR", pathlib.Path(__file__).resolve().parents[2]))
+SHARED = pathlib.Path(os.environ["HADAL_SHARED"]) if os.environ.get("HADAL_SHARED") not in (None, "", "none") else None
+TIMEOUT = 60
+
+
+class Skip(Exception):
+    pass
+
+
+def skip(why):
+    raise Skip(why)
+
+
+def shared(name):
+    if SHARED is None or not (SHARED / name).exists():
+        skip(f"no shared data {name}")
+    return str(SHARED / name)
+
+
+class Home:
+    """A person's folders of this test alone. `script` is the scripted engine's timetable."""
+
+    def __init__(self, script=None, config=None, **env):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hadal-test."))
+        keep = ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TERM", "TMPDIR")
+        self.env = {k: os.environ[k] for k in keep if k in os.environ}
+        self.env.update(HOME=str(self.dir), LANG="C.UTF-8", XDG_DATA_HOME=str(self.dir / "data"), XDG_CONFIG_HOME=str(self.dir / "config"),
+                        XDG_CACHE_HOME=str(self.dir / "cache"), XDG_STATE_HOME=str(self.dir / "state"))
+        self.env.update(env)
+        if script is not None:
+            self.script(script)
+        if config is not None:
+            (self.dir / "config/hadal").mkdir(parents=True)
+            (self.dir / "config/hadal/config").write_text(config)
+
+    def script(self, text):
+        (self.dir / "script").write_text(text)
+        if not (self.dir / "data/hadal/models").exists():
+            (self.dir / "data/hadal/models").mkdir(parents=True)
+            (self.dir / "data/hadal/models/scripted.gguf").touch()  # the script answers for it
+        self.env["HADAL_ENGINE"] = f"script:{self.dir / 'script'}"
+
+    def model(self, name, source):
+        """Puts a model into models/ (as a link)."""
+        models = self.dir / "data/hadal/models"
+        models.mkdir(parents=True, exist_ok=True)
+        (models / name).symlink_to(source)
+
+    def start(self, *args, **kw):
+        kw.setdefault("stdin", subprocess.DEVNULL)
+        kw.setdefault("stdout", subprocess.PIPE)
+        kw.setdefault("stderr", subprocess.PIPE)
+        return subprocess.Popen([HADAL, *args], env=self.env, cwd=self.dir, **kw)
+
+    def run(self, *args, input=None, **kw):
+        """input: bytes or text for a pipe; None: /dev/null. The result has .out and .err as text."""
+        if isinstance(input, str):
+            input = input.encode()
+        if input is not None:
+            kw["stdin"] = subprocess.PIPE
+        p = self.start(*args, **kw)
+        out, err = p.communicate(input, timeout=TIMEOUT)
+        p.raw = out
+        p.out = (out or b"").decode(errors="replace")
+        p.err = (err or b"").decode(errors="replace")
+        return p
+
+    def json(self, *args, **kw):
+        r = self.run(*args, **kw)
+        assert r.returncode == 0, (args, r.returncode, r.err)
+        return json.loads(r.out)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def select_ready(stream):
+    return bool(select.select([stream], [], [], 0)[0])
+
+
+def eq(got, want, what=""):
+    assert got == want, f"{what}: got {got!r}, want {want!r}"
+
+
+def has(text, part, what=""):
+    assert part in text, f"{what}: {part!r} is not in {text!r}"
+
+
+def main(names):
+    failed = 0
+    for name, fn in list(names.items()):
+        if not name.startswith("test_") or (len(sys.argv) > 1 and sys.argv[1] not in name):
+            continue
+        try:
+            fn()
+            print(f"[       OK ] {name[5:]}", flush=True)
+        except Skip as s:
+            print(f"[  SKIPPED ] {name[5:]}\n  {s}", flush=True)
+        except Exception:
+            failed += 1
+            traceback.print_exc(file=sys.stdout)
+            print(f"[  FAILED  ] {name[5:]}", flush=True)
+    sys.exit(1 if failed else 0)
