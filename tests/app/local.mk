@@ -16,9 +16,24 @@ APP_TESTS += %D%/t_sandbox
 %C%_t_sandbox_LDADD = app/libapp.a $(SECCOMP_LIBS) $(BASE_LIBS) $(CMOCKA_LIBS)
 
 APP_TESTS += %D%/t_chat
-%C%_t_chat_SOURCES = %D%/t_chat.c
+%C%_t_chat_SOURCES = %D%/t_chat.c %D%/tchat.h
 %C%_t_chat_CFLAGS = $(TEST_CFLAGS) $(SQLITE_CFLAGS)
 %C%_t_chat_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
+
+APP_TESTS += %D%/t_reason
+%C%_t_reason_SOURCES = %D%/t_reason.c
+%C%_t_reason_CFLAGS = $(TEST_CFLAGS)
+%C%_t_reason_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
+
+APP_TESTS += %D%/t_report
+%C%_t_report_SOURCES = %D%/t_report.c
+%C%_t_report_CFLAGS = $(TEST_CFLAGS)
+%C%_t_report_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
+
+APP_TESTS += %D%/t_answer
+%C%_t_answer_SOURCES = %D%/t_answer.c %D%/tchat.h
+%C%_t_answer_CFLAGS = $(TEST_CFLAGS)
+%C%_t_answer_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
 
 APP_TESTS += %D%/t_engine
 %C%_t_engine_SOURCES = %D%/t_engine.c
