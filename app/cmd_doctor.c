@@ -117,7 +117,7 @@ static void look_at_history(struct findings *f)
         found(f, false, "history", "%s", e.msg);
     } else if (stat(path, &st) < 0) {
         found(f, errno == ENOENT || errno == ENOTDIR, "history", "%s: %s", path, errno == ENOENT ? "none yet" : strerror(errno));
-    } else if (hist_open(NULL, true, &h, &e) || hist_check(h, &e) || hist_session_list(h, false, 0, &l, &e)) {
+    } else if (hist_open(NULL, false, &h, &e) || hist_check(h, &e) || hist_session_list(h, false, 0, &l, &e)) {
         found(f, false, "history", "%s", e.msg);
     } else {
         char bytes[24];

@@ -12,6 +12,8 @@ noinst_LIBRARIES += %D%/libapp.a
 %C%_libapp_a_SOURCES += %D%/cmd_import.c %D%/cmd_models.c %D%/cmd_info.c %D%/cmd_doctor.c %D%/cmd_completion.c %D%/cmd_tokenize.c
 %C%_libapp_a_SOURCES += %D%/cmd_render.c %D%/cmd_logits.c %D%/cmd_bench.c
 
+%C%_libapp_a_SOURCES += %D%/export.c %D%/import.c
+
 bin_PROGRAMS += hadal
 hadal_SOURCES = %D%/main.c
 hadal_CFLAGS = $(AM_CFLAGS)

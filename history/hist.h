@@ -41,7 +41,7 @@ struct hist_model {
     const char *name, *file, *fingerprint, *arch, *quant, *template_sha;
     int ctx_train;
 };
-/* Finds by fingerprint (its name and file follow) or inserts. */
+/* Finds by fingerprint (without one: by name) or inserts. */
 int hist_model_put(struct hist *h, const struct hist_model *m, int64_t *id, struct err *err);
 /* Strings are the caller's: hist_model_finish. 1: there, 0: none. */
 int hist_model_get(struct hist *h, int64_t id, struct hist_model *out, struct err *err);

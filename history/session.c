@@ -29,10 +29,8 @@ int hist_model_put(struct hist *h, const struct hist_model *m, int64_t *id, stru
         if (rc == 0) {
             rc = db_run(h, db_bind(h, SQL_MODEL_ADD, "sssssis", name, m->file, key, m->arch, m->quant, (int64_t)m->ctx_train, m->template_sha), err);
             found = sqlite3_last_insert_rowid(h->db);
-        } else if (rc > 0) {
-            rc = db_run(h, db_bind(h, SQL_MODEL_RENAME, "iss", found, name, m->file), err);
         }
-        rc = db_end(h, rc, err);
+        rc = db_end(h, rc < 0 ? rc : 0, err);
     }
     free(key);
     if (rc == 0)

@@ -23,16 +23,15 @@ const char *const sql_text[SQL_COUNT] = {
 
     [SQL_MODEL_FIND] = "SELECT id FROM model WHERE fingerprint = ?1",
     [SQL_MODEL_ADD] = "INSERT INTO model(name, file, fingerprint, arch, quant, ctx_train, template_sha) VALUES(?, ?, ?, ?, ?, ?, ?)",
-    [SQL_MODEL_RENAME] = "UPDATE model SET name = ?2, file = ?3 WHERE id = ?1 AND (name IS NOT ?2 OR file IS NOT ?3)",
     [SQL_MODEL_GET] = "SELECT name, file, fingerprint, arch, quant, template_sha, ctx_train FROM model WHERE id = ?",
 
     [SQL_SESSION_ADD] = "INSERT INTO session(uid, created_ms, updated_ms) VALUES(?1, ?2, ?2)",
     [SQL_SESSION_PUT] = "INSERT INTO session(uid, title, title_src, system, params, created_ms, updated_ms, archived_ms, pinned, draft, place)"
                         " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?7)",
     [SQL_SESSION_GET] = SESSION_COLUMNS "WHERE s.id = ?",
-    [SQL_SESSION_LIST] = SESSION_COLUMNS "WHERE s.place IS NOT NULL AND s.deleted_ms IS NULL ORDER BY s.place DESC LIMIT ?",
+    [SQL_SESSION_LIST] = SESSION_COLUMNS "WHERE s.place IS NOT NULL AND s.deleted_ms IS NULL ORDER BY s.place DESC, s.id DESC LIMIT ?",
     [SQL_SESSION_LIST_DELETED] = SESSION_COLUMNS "WHERE s.deleted_ms IS NOT NULL ORDER BY s.deleted_ms DESC, s.id DESC LIMIT ?",
-    [SQL_SESSION_NEWEST] = "SELECT id FROM session WHERE place IS NOT NULL AND deleted_ms IS NULL ORDER BY place DESC LIMIT 1",
+    [SQL_SESSION_NEWEST] = "SELECT id FROM session WHERE place IS NOT NULL AND deleted_ms IS NULL ORDER BY place DESC, id DESC LIMIT 1",
     [SQL_SESSION_NEWEST_DELETED] = "SELECT id FROM session WHERE deleted_ms IS NOT NULL ORDER BY deleted_ms DESC, id DESC LIMIT 1",
     [SQL_SESSION_BY_UID] = "SELECT id, uid, title FROM session WHERE (uid LIKE ?1 || '%' OR uid LIKE '%' || ?1)"
                            " AND (deleted_ms IS NOT NULL) = ?2 ORDER BY place DESC LIMIT 4",

@@ -45,6 +45,11 @@ APP_TESTS += %D%/t_conf
 %C%_t_conf_CFLAGS = $(TEST_CFLAGS)
 %C%_t_conf_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
 
+APP_TESTS += %D%/t_export
+%C%_t_export_SOURCES = %D%/t_export.c
+%C%_t_export_CFLAGS = $(TEST_CFLAGS)
+%C%_t_export_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += $(APP_TESTS)
 TESTS += $(APP_TESTS)
 endif
