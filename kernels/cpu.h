@@ -6,6 +6,7 @@
  *
  *   attention: [norm, rounding | q k v] barrier [rope, store, if n > 1; barrier] [attention] barrier [o, residual]
  *   ffn:       [norm, rounding | gate up act, rounding] barrier [down, residual]
+ *   experts:   see cpu_moe.c
  *
  * With few tokens every thread makes the norm for itself, which is cheaper than a barrier.
  */
@@ -28,10 +29,11 @@ struct bk_weight {
     struct bk_weight *next; /* in order of registration */
     enum bk_use use;
     enum qtype type;
-    int rows, cols;
+    int rows, cols, n;      /* n: matrices of a stack, else 1 */
     const void *src;        /* in the file; BK_EMBED keeps it */
     size_t src_bytes;
     struct mat mat;         /* BK_MATRIX, BK_EMBED_HEAD */
+    struct mat *stack;      /* BK_EXPERTS: n of them */
     float *vec;             /* BK_VECTOR: rows * cols floats */
 };
 
@@ -97,6 +99,8 @@ struct bk {
     size_t partial_bytes;
     atomic_int *split_done;
     size_t split_done_bytes;
+    void *moe;                    /* experts: what tokens and their experts need */
+    size_t moe_bytes;
     struct cpu_rope rope[2];
     int rope_turn;
     size_t scratch_bytes;
@@ -149,6 +153,18 @@ void cpu_norm(struct bk *b, int ith, int phase, const struct bk_norm *norm, int 
 void cpu_add(struct bk *b, int ith, int phase, const struct bk_linear *w, const struct act *a, const struct bk_norm *post, float scale);
 void cpu_norm_row(const struct bk *b, const struct bk_norm *norm, const float *x, int n, float *dst);
 
+/* A gate and what it is multiplied with: rows of two matrices, or of one, in which they follow each other (up NULL). */
+struct cpu_gate {
+    const struct mat *gate, *up;
+    const float *gate_b, *up_b; /* biases or NULL */
+    int n_ff;
+    enum bk_act act;
+    float limit;
+};
+#define CPU_GATE_STEP 32 /* rows of an item: what act_quantize rounds at least; CPU_TILE holds them with a panel more */
+/* Values [c0, c1), at most CPU_GATE_STEP, of all tokens into dst[t * ld + c]. */
+void cpu_gated(struct bk *b, int ith, const struct cpu_gate *g, const struct act *in, int c0, int c1, float *dst, int ld);
+
 static inline bool cpu_reads_q(const struct bk_linear *w)
 {
     return w->w && mat_reads_q(w->w->type);
@@ -176,5 +192,6 @@ int cpu_kv_write(struct bk_kv *kv, int page, const void *src, struct err *err);
 
 int cpu_attn_gqa(struct bk *b, const struct bk_attn_gqa *a, struct err *err);
 int cpu_ffn(struct bk *b, const struct bk_ffn *f, struct err *err);
+int cpu_moe(struct bk *b, const struct bk_moe *m, struct err *err);
 
 #endif

@@ -5,29 +5,26 @@
 #include "config.h"
 #include "kernels/cpu.h"
 
-#define STEP 32 /* rows: what act_quantize rounds at least; CPU_TILE holds them with a panel more */
-
 struct ffn_job {
     struct bk *b;
     const struct bk_ffn *f;
 };
 
-/* Rows [c0, c1) of the gate, and what they are multiplied with. */
-static void gated(struct bk *b, int ith, const struct bk_ffn *f, const struct act *in, int c0, int c1)
+void cpu_gated(struct bk *b, int ith, const struct cpu_gate *g, const struct act *in, int c0, int c1, float *dst, int ld)
 {
     const struct cpu_hand *h = &b->hand[ith];
-    int rows = f->gate.w->rows, end = (c1 + MAT_PANEL - 1) / MAT_PANEL * MAT_PANEL, at = 0;
-    cpu_mul(b, ith, &f->gate, in, c0, end < rows ? end : rows, h->tile[0], CPU_TILE, c0);
-    if (f->up.w) {
-        cpu_mul(b, ith, &f->up, in, c0, c1, h->tile[1], CPU_TILE, c0);
+    int rows = g->gate->rows, end = (c1 + MAT_PANEL - 1) / MAT_PANEL * MAT_PANEL, at = 0;
+    mat_mul(g->gate, in, c0, end < rows ? end : rows, h->tile[0], CPU_TILE, c0, g->gate_b, h->mat);
+    if (g->up) {
+        mat_mul(g->up, in, c0, c1, h->tile[1], CPU_TILE, c0, g->up_b, h->mat);
     } else { /* rows behind the gate's; a panel may begin in front of them */
-        int r0 = (f->n_ff + c0) / MAT_PANEL * MAT_PANEL, r1 = (f->n_ff + c1 + MAT_PANEL - 1) / MAT_PANEL * MAT_PANEL;
-        at = f->n_ff + c0 - r0;
-        cpu_mul(b, ith, &f->gate, in, r0, r1 < rows ? r1 : rows, h->tile[1], CPU_TILE, r0);
+        int r0 = (g->n_ff + c0) / MAT_PANEL * MAT_PANEL, r1 = (g->n_ff + c1 + MAT_PANEL - 1) / MAT_PANEL * MAT_PANEL;
+        at = g->n_ff + c0 - r0;
+        mat_mul(g->gate, in, r0, r1 < rows ? r1 : rows, h->tile[1], CPU_TILE, r0, g->gate_b, h->mat);
     }
     for (int t = 0; t < in->n; t++) {
         size_t y = (size_t)t * CPU_TILE;
-        b->vec->gate(f->act, f->limit, h->tile[0] + y, h->tile[1] + y + at, c1 - c0, b->wide + (size_t)t * b->ld_wide + c0);
+        b->vec->gate(g->act, g->limit, h->tile[0] + y, h->tile[1] + y + at, c1 - c0, dst + (size_t)t * ld + c0);
     }
 }
 
@@ -39,13 +36,15 @@ static void ffn(void *arg, int ith, int nth)
     const struct bk_ffn *f = j->f;
     struct act in, mid;
     bool round = cpu_reads_q(&f->down);
+    struct cpu_gate g = {.gate = &f->gate.w->mat, .up = f->up.w ? &f->up.w->mat : NULL, .gate_b = f->gate.b ? f->gate.b->vec : NULL,
+                         .up_b = f->up.b ? f->up.b->vec : NULL, .n_ff = f->n_ff, .act = f->act, .limit = f->limit};
     cpu_start(b, ith);
     cpu_norm(b, ith, 0, &f->in, 0, cpu_reads_q(&f->gate) || cpu_reads_q(&f->up), &in);
     act_init(&mid, b->isa, b->n, f->n_ff, b->wide, b->ld_wide, round ? b->wide_q : NULL);
-    struct cpu_items it = cpu_items(b, 1, ith, (f->n_ff + STEP - 1) / STEP);
+    struct cpu_items it = cpu_items(b, 1, ith, (f->n_ff + CPU_GATE_STEP - 1) / CPU_GATE_STEP);
     for (int i; (i = cpu_next(&it)) >= 0;) {
-        int c0 = i * STEP, c1 = c0 + STEP < f->n_ff ? c0 + STEP : f->n_ff;
-        gated(b, ith, f, &in, c0, c1);
+        int c0 = i * CPU_GATE_STEP, c1 = c0 + CPU_GATE_STEP < f->n_ff ? c0 + CPU_GATE_STEP : f->n_ff;
+        cpu_gated(b, ith, &g, &in, c0, c1, b->wide, b->ld_wide);
         if (round)
             act_quantize(&mid, b->isa, 0, b->n, c0, c1);
     }

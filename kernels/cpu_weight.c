@@ -23,20 +23,22 @@ int cpu_weight(struct bk *b, const struct bk_tensor *t, enum bk_use use, struct 
     if (!q || !q->decode)
         return err_set(err, ERR_FORMAT, "%s is of type %s, which this version cannot compute with", t->name,
                        q ? q->name : quant_refusal((uint32_t)t->type));
-    if (use == BK_EXPERTS)
-        return err_set(err, ERR_FORMAT, "%s is a stack of experts, which this version cannot compute with", t->name);
-    if (t->ne[2] > 1 || t->ne[3] > 1 || t->ne[0] < 1 || t->ne[1] < 1 || t->ne[0] > INT_MAX || t->ne[1] > INT_MAX - MAT_PANEL)
+    if ((t->ne[2] > 1 && use != BK_EXPERTS) || t->ne[3] > 1 || t->ne[0] < 1 || t->ne[1] < 1 || t->ne[2] < 1 || t->ne[0] > INT_MAX ||
+        t->ne[1] > INT_MAX - MAT_PANEL || t->ne[2] > INT_MAX)
         return err_set(err, ERR_FORMAT, "%s has a shape that is no matrix of 1 to %d columns and rows", t->name, INT_MAX);
     size_t row = quant_row_bytes(t->type, t->ne[0]);
-    if (!row || t->bytes / row < (size_t)t->ne[1])
+    if (!row || t->bytes / row / (size_t)t->ne[1] < (size_t)t->ne[2])
         return err_set(err, ERR_FORMAT, "%s has %zu bytes, too few for its shape", t->name, t->bytes);
-    if ((use == BK_MATRIX || use == BK_EMBED_HEAD) && !mat_bytes(b->isa, t->type, (int)t->ne[1], (int)t->ne[0]))
+    if (use != BK_VECTOR && use != BK_EMBED && !mat_bytes(b->isa, t->type, (int)t->ne[1], (int)t->ne[0]))
         return err_set(err, ERR_FORMAT, "%s is of type %s, which this version cannot multiply", t->name, q->name);
     struct bk_weight *w = mem_zalloc(sizeof *w);
     w->use = use;
     w->type = t->type;
     w->rows = (int)t->ne[1];
     w->cols = (int)t->ne[0];
+    w->n = (int)t->ne[2];
+    if (use == BK_EXPERTS)
+        w->stack = mem_array((size_t)w->n, sizeof *w->stack);
     w->src = t->data;
     w->src_bytes = t->bytes;
     *b->weights_end = w;
@@ -47,14 +49,20 @@ int cpu_weight(struct bk *b, const struct bk_tensor *t, enum bk_use use, struct 
 
 static bool packed(const struct bk_weight *w)
 {
-    return w->use == BK_MATRIX || w->use == BK_EMBED_HEAD;
+    return w->use == BK_MATRIX || w->use == BK_EMBED_HEAD || w->use == BK_EXPERTS;
+}
+
+/* Bytes of one matrix in the arena. */
+static size_t mat_part(const struct bk *b, const struct bk_weight *w)
+{
+    return (mat_bytes(b->isa, w->type, w->rows, w->cols) + ALIGN - 1) / ALIGN * ALIGN;
 }
 
 static size_t arena_part(const struct bk *b, const struct bk_weight *w)
 {
     size_t n = 0;
     if (packed(w))
-        n = mat_bytes(b->isa, w->type, w->rows, w->cols);
+        n = mat_part(b, w) * (size_t)w->n; /* no more than twice the file's bytes, and a panel */
     else if (w->use == BK_VECTOR)
         n = (size_t)w->rows * (size_t)w->cols * sizeof(float);
     return (n + ALIGN - 1) / ALIGN * ALIGN;
@@ -76,7 +84,8 @@ static int make_arena(struct bk *b, struct err *err)
     b->arena_bytes = total;
     for (struct bk_weight *w = b->weights; w; w = w->next) {
         if (packed(w))
-            mat_init(&w->mat, b->isa, w->type, w->rows, w->cols, p);
+            for (int i = 0; i < w->n; i++)
+                mat_init(w->stack ? &w->stack[i] : &w->mat, b->isa, w->type, w->rows, w->cols, (char *)p + mat_part(b, w) * (size_t)i);
         else if (w->use == BK_VECTOR)
             w->vec = p;
         p = (char *)p + arena_part(b, w);
@@ -86,7 +95,8 @@ static int make_arena(struct bk *b, struct err *err)
 
 struct pack {
     struct bk *b;
-    struct bk_weight *w;
+    struct mat *m;
+    const void *src;
     int r0, r1;
 };
 
@@ -98,35 +108,53 @@ static void pack_rows(void *arg, int ith, int nth)
     struct cpu_items it = cpu_items(p->b, 0, ith, (p->r1 - p->r0 + MAT_PANEL - 1) / MAT_PANEL);
     for (int i; (i = cpu_next(&it)) >= 0;) {
         int r = p->r0 + i * MAT_PANEL, end = r + MAT_PANEL < p->r1 ? r + MAT_PANEL : p->r1;
-        mat_pack(&p->w->mat, p->w->src, r, end);
+        mat_pack(p->m, p->src, r, end);
     }
+}
+
+struct report {
+    bk_progress fn;
+    void *arg;
+    uint64_t done, total;
+};
+
+/* Packs all matrices of a weight, a stretch after the other. */
+static bool pack_all(struct bk *b, struct bk_weight *w, struct report *rep)
+{
+    size_t row = quant_row_bytes(w->type, w->cols), step = STRETCH / row / MAT_PANEL * MAT_PANEL;
+    step = step < MAT_PANEL ? MAT_PANEL : step > (size_t)w->rows ? (size_t)w->rows : step;
+    uint64_t done = 0;
+    for (int i = 0; i < w->n; i++)
+        for (int r = 0; r < w->rows; r += (int)step) {
+            int r1 = (size_t)(w->rows - r) < step ? w->rows : r + (int)step;
+            struct pack p = {b, w->stack ? &w->stack[i] : &w->mat, (const char *)w->src + row * (size_t)w->rows * (size_t)i, r, r1};
+            if (done && rep->fn && !rep->fn(rep->arg, rep->done + done, rep->total))
+                return false;
+            cpu_run(b, pack_rows, &p);
+            done += row * (size_t)(r1 - r);
+        }
+    return true;
 }
 
 int cpu_weights_ready(struct bk *b, bk_progress progress, void *arg, struct err *err)
 {
-    uint64_t done = 0, total = 0;
+    struct report rep = {.fn = progress, .arg = arg};
     if (b->ready)
         return err_set(err, ERR_USAGE, "the weights are packed already");
     int rc = make_arena(b, err);
     if (rc)
         return rc;
     for (struct bk_weight *w = b->weights; w; w = w->next)
-        total += w->src_bytes;
+        rep.total += w->src_bytes;
     for (struct bk_weight *w = b->weights; w; w = w->next) {
-        size_t row = w->src_bytes / (size_t)w->rows;
-        size_t step = STRETCH / row / MAT_PANEL * MAT_PANEL;
-        step = step < MAT_PANEL ? MAT_PANEL : step > (size_t)w->rows ? (size_t)w->rows : step;
+        size_t row = quant_row_bytes(w->type, w->cols);
         if (w->use == BK_VECTOR)
             for (int r = 0; r < w->rows; r++)
                 quant_traits(w->type)->decode((const char *)w->src + (size_t)r * row, w->vec + (size_t)r * (size_t)w->cols, w->cols);
-        for (int r = 0; packed(w) && r < w->rows; r += (int)step) {
-            struct pack p = {b, w, r, (size_t)(w->rows - r) < step ? w->rows : r + (int)step};
-            if (r && progress && !progress(arg, done + (uint64_t)r * row, total))
-                return err_set(err, ERR_CANCELLED, "stopped");
-            cpu_run(b, pack_rows, &p);
-        }
-        done += w->src_bytes;
-        if (progress && !progress(arg, done, total))
+        if (packed(w) && !pack_all(b, w, &rep))
+            return err_set(err, ERR_CANCELLED, "stopped");
+        rep.done += w->src_bytes;
+        if (progress && !progress(arg, rep.done, rep.total))
             return err_set(err, ERR_CANCELLED, "stopped");
         if (w->use != BK_EMBED)
             w->src = NULL;
@@ -140,6 +168,7 @@ void cpu_weights_free(struct bk *b)
     while (b->weights) {
         struct bk_weight *w = b->weights;
         b->weights = w->next;
+        free(w->stack);
         free(w);
     }
     if (b->arena)

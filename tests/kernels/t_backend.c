@@ -429,7 +429,9 @@ static void weights_are_checked(void **state)
     float data[64] = {0};
     struct bk_weight *w = NULL;
     struct bk_tensor t = {"x.weight", Q_F32, {8, 8, 1, 1}, data, sizeof data};
-    REFUSED(o->weight(r.bk, &t, BK_EXPERTS, &w, &err), ERR_FORMAT, "x.weight is a stack of experts");
+    t.ne[2] = 3;
+    REFUSED(o->weight(r.bk, &t, BK_EXPERTS, &w, &err), ERR_FORMAT, "too few");
+    t.ne[2] = 1;
     t.bytes--;
     REFUSED(o->weight(r.bk, &t, BK_MATRIX, &w, &err), ERR_FORMAT, "too few");
     t.bytes++;

@@ -202,7 +202,7 @@ def qwen2moe(net):
             out[m + f"shared_expert.{g}_proj.weight"] = net.get(f"blk.{i}.ffn_{g}_shexp.weight")
             for e, w in enumerate(net.get(f"blk.{i}.ffn_{g}_exps.weight")):
                 out[m + f"experts.{e}.{g}_proj.weight"] = w
-    c = T.Qwen2MoeConfig(**net.config(num_experts=8, num_experts_per_tok=3, moe_intermediate_size=48, shared_expert_intermediate_size=96,
+    c = T.Qwen2MoeConfig(**net.config(num_experts=8, num_experts_per_tok=3, moe_intermediate_size=32, shared_expert_intermediate_size=96,
                                       norm_topk_prob=False))
     return build(net, T.Qwen2MoeForCausalLM, c, LLAMA, experts=experts)
 

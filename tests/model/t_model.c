@@ -15,7 +15,7 @@
 #define VOCAB 320
 #define MOST 128 /* positions */
 
-static const char *const goldens[] = {"llama", "llama-tied-rope", "qwen2", "qwen2-yarn", "qwen3", "gemma3", "phi3"};
+static const char *const goldens[] = {"llama", "llama-tied-rope", "qwen2", "qwen2-yarn", "qwen3", "gemma3", "phi3", "qwen3moe"};
 
 /* ---- reading ---- */
 
