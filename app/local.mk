@@ -18,3 +18,6 @@ bin_PROGRAMS += hadal
 hadal_SOURCES = %D%/main.c
 hadal_CFLAGS = $(AM_CFLAGS)
 hadal_LDADD = $(APP_LIBS)
+
+# line face
+%C%_libapp_a_SOURCES += %D%/face.h %D%/face_line.c %D%/slash.c %D%/slash.h %D%/slash_chat.c %D%/slash_export.c %D%/slash_sessions.c %D%/slash_set.c

@@ -107,12 +107,15 @@ static int choose(struct conf *c)
                                            "there is no question: hadal --no-stdin \"...\"");
         return report(&e);
     }
+    int status;
     if (!c->prompt && in) {
-        err_set(&e, ERR_USAGE, "this build has no conversation line by line yet; ask one question: hadal \"...\"");
-        return report(&e);
+        if (!(status = open_history(c, &h)))
+            status = face_line(c, h);
+        hist_close(h);
+        return status;
     }
     struct buf question;
-    int rc = question_read(c, &question, &e), status;
+    int rc = question_read(c, &question, &e);
     if (rc)
         status = report(&e);
     else if (!(status = open_history(c, &h)))

@@ -24,7 +24,7 @@ static struct slot slots[] = {
     {.sig = SIGINT}, {.sig = SIGTERM}, {.sig = SIGHUP}, {.sig = SIGUSR1}, {.sig = SIGPIPE},
     {.sig = SIGWINCH, .tty = true}, {.sig = SIGTSTP, .tty = true}, {.sig = SIGCONT, .tty = true},
     {.sig = SIGSEGV, .fault = true}, {.sig = SIGBUS, .fault = true}, {.sig = SIGFPE, .fault = true}, {.sig = SIGILL, .fault = true},
-    {.sig = SIGABRT, .fault = true},
+    {.sig = SIGABRT, .fault = true}, {.sig = SIGQUIT, .fault = true}, /* Ctrl-\, the emergency exit */
 };
 #define N_SLOTS (sizeof slots / sizeof *slots)
 
@@ -51,7 +51,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     for (size_t i = 0; i < N_SLOTS; i++)
         if (slots[i].sig == sig)
             sigaction(sig, &slots[i].old, NULL);
-    if (info->si_code <= 0)
+    if (info->si_code <= 0 || sig == SIGQUIT)
         raise(sig);
 }
 

@@ -14,6 +14,9 @@
 enum term_stream { TERM_OUT, TERM_ERR };
 /* Foreign text, sanitized across chunks of the same stream. */
 bool term_text(enum term_stream st, const char *s, size_t n);
+/* The same, wrapped at words where the stream is a terminal (not with --plain): for prose; begins at the start of a line. */
+bool term_prose(enum term_stream st, const char *s, size_t n);
+bool term_prose_pause(enum term_stream st); /* no more comes for now: shows the word that waits for its end */
 /* Ends a sanitized text: what still waits is written. */
 bool term_text_end(enum term_stream st);
 /* Our own words, not sanitized: may hold SGR, which is left out where there is no colour. */
@@ -48,7 +51,7 @@ struct prompt_conf {
      */
     void (*line)(void *arg, char *text);
     void (*interrupt)(void *arg);                   /* Ctrl-C on an empty line, or while the prompt is hidden (whatever stands in the line stays) */
-    void (*discard)(void *arg, const char *text);   /* Ctrl-C took this text out of the line (already remembered); may be NULL */
+    void (*discard)(void *arg, const char *text);   /* Ctrl-C took this text out of the line (already remembered; the prompt is hidden); may be NULL */
     /* Completion: the i-th word that may stand where text[0..n) ends; NULL ends the list. `start` is the word's offset in the line. Owned by prompt.c (malloc). */
     char *(*complete)(void *arg, const char *line, int start, const char *word, int i);
 };

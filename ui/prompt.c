@@ -537,17 +537,17 @@ static void deliver(void)
     }
 }
 
-/* Remembers the text of the line, and tells of it, unless it is an old entry that was only looked at. */
-static void discard(void)
+/* The text of the line, remembered; NULL when it is empty or an old entry that was only looked at. */
+static char *taken(void)
 {
     char *text = prompt_draft();
     HIST_ENTRY *old = current_history();
     if (*text && !(old && !strcmp(old->line, text))) {
         prompt_remember(text);
-        if (conf.discard)
-            conf.discard(conf.arg, text);
+        return text;
     }
     free(text);
+    return NULL;
 }
 
 void prompt_interrupt(void)
@@ -568,19 +568,23 @@ void prompt_interrupt(void)
     fputs("^C\n", rl_outstream);
     fflush(rl_outstream);
     set_shown(false);
-    discard();
+    char *text[2] = {taken(), NULL};
     bool browsing = where_history() != history_length;
     rl_free_line_state();
     rl_replace_line("", 1);
     using_history();
     if (browsing) { /* the line that was set aside when the history was entered goes the same way */
         rl_maybe_unsave_line();
-        discard();
+        text[1] = taken();
         rl_replace_line("", 1);
     }
-    set_shown(true);
-    rl_on_new_line();
-    rl_redisplay();
+    for (int i = 0; i < 2; i++) {
+        if (text[i] && conf.discard)
+            conf.discard(conf.arg, text[i]);
+        free(text[i]);
+    }
+    if (is_open)
+        prompt_show(shown_prompt);
 }
 
 static void feed(const char *s, size_t n)

@@ -23,6 +23,7 @@
 #include "base/num.h"
 #include "base/sane.h"
 #include "base/utf8.h"
+#include "ui/wrap.h"
 
 #define SAY_MAX ((size_t)64 << 20)
 #define COLUMNS_MAX 10000
@@ -30,6 +31,7 @@
 static struct stream {
     int fd;
     struct sane sane;
+    struct wrap wrap;
     int failed;       /* errno of the first failure */
     bool mid;         /* the last byte written was no newline */
 } streams[] = {{.fd = STDOUT_FILENO}, {.fd = STDERR_FILENO}};
@@ -132,29 +134,58 @@ static bool emit(enum term_stream st, const char *p, size_t n)
     return write_all(&streams[st], p, n);
 }
 
-bool term_text(enum term_stream st, const char *s, size_t n)
+static bool put_text(enum term_stream st, const char *s, size_t n, bool prose)
 {
-    struct buf b = BUF_INIT(SAY_MAX);
+    struct stream *to = &streams[st];
+    struct buf b = BUF_INIT(SAY_MAX), wrapped = BUF_INIT(SAY_MAX);
+    int columns = prose ? term_columns(st) : 0;
     bool ok = true;
     /* In pieces, so that the buffer's maximum is never reached: one byte becomes at most eight. */
     while (n && ok) {
         size_t k = n < 65536 ? n : 65536;
-        sane_feed(&streams[st].sane, s, k, &b);
-        ok = emit(st, buf_str(&b), b.len);
+        sane_feed(&to->sane, s, k, &b);
+        if (prose)
+            wrap_feed(&to->wrap, buf_str(&b), b.len, columns, &wrapped);
+        ok = prose ? emit(st, buf_str(&wrapped), wrapped.len) : emit(st, buf_str(&b), b.len);
         buf_reset(&b);
+        buf_reset(&wrapped);
         s += k;
         n -= k;
     }
     buf_finish(&b);
+    buf_finish(&wrapped);
     return ok && emit(st, "", 0);
+}
+
+bool term_text(enum term_stream st, const char *s, size_t n)
+{
+    return put_text(st, s, n, false);
+}
+
+bool term_prose(enum term_stream st, const char *s, size_t n)
+{
+    return put_text(st, s, n, !plain && term_is_tty(st));
+}
+
+bool term_prose_pause(enum term_stream st)
+{
+    struct buf b = BUF_INIT(SAY_MAX);
+    wrap_pause(&streams[st].wrap, term_columns(st), &b);
+    bool ok = emit(st, buf_str(&b), b.len);
+    buf_finish(&b);
+    return ok;
 }
 
 bool term_text_end(enum term_stream st)
 {
-    struct buf b = BUF_INIT(SAY_MAX);
+    struct buf b = BUF_INIT(SAY_MAX), all = BUF_INIT(SAY_MAX);
+    int columns = term_columns(st);
     sane_flush(&streams[st].sane, &b);
-    bool ok = emit(st, buf_str(&b), b.len);
+    wrap_feed(&streams[st].wrap, buf_str(&b), b.len, columns, &all);
+    wrap_flush(&streams[st].wrap, columns, &all);
+    bool ok = emit(st, buf_str(&all), all.len);
     buf_finish(&b);
+    buf_finish(&all);
     return ok;
 }
 

@@ -58,3 +58,8 @@ endif
 CLI_TESTS = %D%/tokens.py %D%/once.py %D%/man.sh
 TESTS += $(CLI_TESTS)
 EXTRA_DIST += %D%/p.py $(CLI_TESTS)
+
+# The line face on a pseudo-terminal; person.py plays the person.
+LINE_TESTS = %D%/line_chat.py
+TESTS += $(LINE_TESTS)
+EXTRA_DIST += %D%/person.py $(LINE_TESTS)
