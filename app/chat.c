@@ -71,6 +71,7 @@ struct chat {
     struct gen_stats stats;
     bool have_stats;
     uint64_t seed;
+    int n_out; /* tokens of the running answer */
     int n_ctx, ctx_train, warned; /* warned: 0, 80, 95 percent */
     int64_t heard; /* the engine's last event */
     bool silent_told;
@@ -351,6 +352,7 @@ static void start_job(struct chat *c, struct job *j)
 {
     struct err err = {0};
     c->busy = true;
+    c->n_out = 0;
     c->silent_told = false;
     c->heard = now_ms();
     if (engine_submit(c->e, j, &err) == 0)
@@ -564,6 +566,7 @@ static void take_event(struct chat *c, const struct event *e)
     case EV_THOUGHT:
         if (c->raw)
             break;
+        c->n_out = e->done < INT32_MAX ? (int)e->done : INT32_MAX;
         keep_text(c, thought ? HIST_REASONING : HIST_TEXT, e->text, e->n);
         if (say)
             say(f->arg, e->text, e->n);
@@ -727,6 +730,11 @@ int chat_set_system(struct chat *c, const char *text, struct err *err)
 bool chat_busy(const struct chat *c)
 {
     return c->busy;
+}
+
+int chat_tokens(const struct chat *c)
+{
+    return c->n_out;
 }
 
 void chat_stop(struct chat *c)

@@ -53,6 +53,7 @@ int chat_edit(struct chat *c, int nth, const char *text, size_t n, struct err *e
 /* The exact prompt that would be sent now (callback prompt), nothing is generated. */
 int chat_raw(struct chat *c, struct err *err);
 bool chat_busy(const struct chat *c);
+int chat_tokens(const struct chat *c); /* of the answer so far, thoughts included */
 void chat_stop(struct chat *c); /* the answer ends as interrupted, and is kept */
 /* Saves what waits; for the end of the program and fatal signals. */
 void chat_flush(struct chat *c);

@@ -19,7 +19,7 @@
 #define STDIN_MAX ((size_t)1 << 30)
 
 static const struct cmd *const table[] = {
-    &cmd_ls,     &cmd_show, &cmd_search, &cmd_rename,     &cmd_rm,       &cmd_models,
+    &cmd_ls,     &cmd_show, &cmd_search, &cmd_rename,     &cmd_rm,       &cmd_export,     &cmd_import, &cmd_models,
     &cmd_info,   &cmd_doctor, &cmd_completion, &cmd_tokenize, &cmd_detokenize, &cmd_render, &cmd_logits, &cmd_bench,
 };
 
@@ -72,7 +72,7 @@ bool cmd_args(const struct cmd *c, void *base, int argc, char **argv, struct wor
     if (w->n < min)
         err_set(&e, ERR_USAGE, "%s is missing", c->args);
     else
-        err_set(&e, ERR_USAGE, "'%.60s' is too much", w->at[max]);
+        err_set(&e, ERR_USAGE, "'%.60s' is too much; `hadal -- %s ...` would ask a question", w->at[max], c->name);
     *status = cmd_usage(c, &e);
     return false;
 }

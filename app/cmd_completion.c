@@ -59,10 +59,11 @@ static const char script_zsh[] =
 
 static const char script_fish[] =
     "function __hadal_complete\n"
-    "    set -l words (commandline -opc) (commandline -ct)\n"
-    "    for line in ($words[1] completion --words -- $words[2..] 2>/dev/null)\n"
+    "    set -l words (commandline -opc)\n"
+    "    set -l word (commandline -ct)\n"
+    "    for line in ($words[1] completion --words -- $words[2..] \"$word\" 2>/dev/null)\n"
     "        if test $line = :files\n"
-    "            __fish_complete_path (commandline -ct)\n"
+    "            __fish_complete_path \"$word\"\n"
     "        else\n"
     "            echo $line\n"
     "        end\n"

@@ -40,14 +40,14 @@ struct once {
     bool live, tty; /* tty: progress is shown */
     struct buf answer, thought;
     size_t n_text, n_thought; /* bytes so far */
-    int n_out;
     char last; /* byte of the answer */
     int out_errno; /* of stdout; EPIPE: the reader has left */
 
     enum phase phase;
     int64_t start_us, phase_us, shown_us;
     uint64_t done, total; /* of the phase */
-    int reused, quarter;  /* quarter: of --plain, what was said last */
+    int reused, n_before; /* n_before: tokens of the answer when the phase began */
+    int quarter;          /* of --plain: what was said last */
 
     json_t *model; /* what EV_MODEL said */
     bool ended, died;
@@ -103,6 +103,7 @@ static void status_text(const struct once *o, struct buf *b)
 {
     char x[32], y[32];
     double s = (double)(clock_mono_us() - o->phase_us) / 1e6;
+    int n = chat_tokens(o->chat);
     switch (o->phase) {
     case STARTING:
         buf_addstr(b, "starting");
@@ -117,9 +118,9 @@ static void status_text(const struct once *o, struct buf *b)
         break;
     case THINKING:
     case ANSWERING:
-        buf_addf(b, "%s, %s tokens", o->phase == THINKING ? "thinking" : "answering", grouped((uint64_t)o->n_out, x));
+        buf_addf(b, "%s, %s tokens", o->phase == THINKING ? "thinking" : "answering", grouped((uint64_t)n, x));
         if (s > 0.5)
-            buf_addf(b, ", %.1f/s", (double)o->n_out / s);
+            buf_addf(b, ", %.1f/s", (n - o->n_before) / s);
         break;
     }
 }
@@ -141,6 +142,7 @@ static void show(struct once *o, enum phase phase, uint64_t done, uint64_t total
         o->phase = phase;
         o->phase_us = now;
         o->quarter = 0;
+        o->n_before = chat_tokens(o->chat);
     }
     o->done = done;
     o->total = total;
@@ -196,7 +198,6 @@ static void on_thought(void *arg, const char *s, size_t n)
 {
     struct once *o = arg;
     o->n_thought += n;
-    o->n_out++;
     show(o, THINKING, 0, 0);
     if (o->conf->jsonl)
         put_event(o, json_pack("{s:s, s:o}", "event", "thought", "text", jtext_n(s, n)));
@@ -208,7 +209,6 @@ static void on_text(void *arg, const char *s, size_t n)
 {
     struct once *o = arg;
     o->n_text += n;
-    o->n_out++;
     if (n)
         o->last = s[n - 1];
     show(o, ANSWERING, 0, 0);

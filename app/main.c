@@ -94,6 +94,7 @@ static int open_history(const struct conf *c, struct hist **h)
  * terminal   any       given       one answer
  * terminal   other     none        usage, 2 (nobody could see a prompt)
  * other      any       any         one answer; stdin, when it is a pipe, a file or a socket, stands in front of the question
+ *
  * Nothing to ask (an empty stdin, a blank question) is unusable input, 9.
  */
 static int choose(struct conf *c)
@@ -107,19 +108,13 @@ static int choose(struct conf *c)
                                            "there is no question: hadal --no-stdin \"...\"");
         return report(&e);
     }
+    bool chat = !c->prompt && in;
+    struct buf question = BUF_INIT(0);
     int status;
-    if (!c->prompt && in) {
-        if (!(status = open_history(c, &h)))
-            status = face_line(c, h);
-        hist_close(h);
-        return status;
-    }
-    struct buf question;
-    int rc = question_read(c, &question, &e);
-    if (rc)
+    if (!chat && question_read(c, &question, &e))
         status = report(&e);
     else if (!(status = open_history(c, &h)))
-        status = face_once(c, h, buf_str(&question), question.len);
+        status = chat ? face_line(c, h) : face_once(c, h, buf_str(&question), question.len);
     buf_finish(&question);
     hist_close(h);
     return status;
@@ -168,6 +163,8 @@ int main(int argc, char **argv)
     log_open(NULL);
     if (argc == 3 && !strcmp(argv[1], "--engine-fd") && num_parse_u64(argv[2], &fd) && fd < 1 << 20)
         return engine_main((int)fd);
+    if (argc == 2 && !strcmp(argv[1], "help"))
+        return print_help();
     const struct cmd *cmd = argc > 1 ? cmd_find(argv[1]) : NULL;
     return cmd ? cmd->run(argc - 1, argv + 1) : converse(argc, argv);
 }

@@ -70,7 +70,9 @@ const char *ram_text(uint64_t bytes, char out[24])
         snprintf(out, 24, "%.0f GB", (double)bytes / 1e9);
     else if (bytes >= 1000000000)
         snprintf(out, 24, "%.1f GB", (double)bytes / 1e9);
-    else
+    else if (bytes >= 1000000)
         snprintf(out, 24, "%.0f MB", (double)bytes / 1e6);
+    else
+        snprintf(out, 24, "%.0f KB", (double)bytes / 1e3);
     return out;
 }

@@ -50,12 +50,17 @@ APP_TESTS += %D%/t_export
 %C%_t_export_CFLAGS = $(TEST_CFLAGS)
 %C%_t_export_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
 
+APP_TESTS += %D%/t_man
+%C%_t_man_SOURCES = %D%/t_man.c
+%C%_t_man_CFLAGS = $(TEST_CFLAGS)
+%C%_t_man_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += $(APP_TESTS)
 TESTS += $(APP_TESTS)
 endif
 
 # Whole-process tests; p.py is what they share.
-CLI_TESTS = %D%/tokens.py %D%/once.py %D%/man.sh
+CLI_TESTS = %D%/tokens.py %D%/tools.py %D%/once.py %D%/sessions.py %D%/man.sh
 TESTS += $(CLI_TESTS)
 EXTRA_DIST += %D%/p.py $(CLI_TESTS)
 

@@ -127,7 +127,7 @@ def test_usage():
             p.eq((r.returncode, r.out), (2, ""), f"{args} {r.err}")
             p.has(r.err, said)
             p.eq(r.err.count("\n"), 1, r.err)
-        for args in [["--help"], ["-h"], ["--version"], ["-V"], ["ls", "--help"], ["bench", "-h"], ["completion", "--help"]]:
+        for args in [["--help"], ["-h"], ["help"], ["--version"], ["-V"], ["ls", "--help"], ["bench", "-h"], ["completion", "--help"]]:
             r = h.run(*args)
             p.eq((r.returncode, r.err), (0, ""), args)
             assert r.out, args

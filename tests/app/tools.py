@@ -1,0 +1,259 @@
+"""info, models, doctor, completion, logits, bench: through the program."""
+import json
+import os
+import struct
+import subprocess
+import time
+import p
+
+
+def test_info():
+    with p.Home() as h:
+        r = h.json("info", "--json", p.shared("goldens/llama.gguf"))
+        p.eq((r["arch"], r["runs"], r["template"], r["tokenizer"], r["pre"], r["vocabulary"]), ("llama", True, "chatml", "gpt2", "gpt-2", 320))
+        p.eq((r["quant"], r["context_length"], r["memory"]["fits"]), ("F32", r["context_length"], True))
+        p.eq(sum(t["bytes"] for t in r["types"]), r["memory"]["weights"])
+        text = h.run("info", p.shared("goldens/llama.gguf"))
+        p.eq((text.returncode, text.err), (0, ""))
+        for part in ["llama, ", "F32 100.0 %", "gpt2/gpt-2, 320 tokens", "chatml", "it fits"]:
+            p.has(text.out, part)
+        r = h.json("info", "--json", p.shared("goldens/deepseek4.gguf"))  # an architecture that does not run yet
+        p.eq((r["arch"], r["vocabulary"]), ("deepseek4", 320))
+        if not r["runs"]:
+            p.has(r["why_not"], "deepseek4")
+            p.has(h.run("info", p.shared("goldens/deepseek4.gguf")).out, "does not run:")
+        r = h.json("info", "--json", p.shared("data/vocab/ggml-vocab-qwen2.gguf"))
+        p.eq((r["runs"], r["quant"], r["tensors"], r["pre"]), (False, None, 0, "qwen2"))
+
+
+def test_info_of_bad_files():
+    folder = p.pathlib.Path(p.shared("goldens/gguf-bad"))
+    with p.Home() as h:
+        n = 0
+        for f in sorted(folder.rglob("*.gguf")):
+            r = h.run("info", str(f))
+            assert r.returncode in (0, 4), (f.name, r.returncode, r.err)
+            if r.returncode == 4:
+                p.eq((r.out, r.err.count("\n")), ("", 1), f.name)
+                n += 1
+        assert n > 5
+        (h.dir / "empty.gguf").touch()
+        p.eq(h.run("info", "./empty.gguf").returncode, 4)
+        p.eq(h.run("info", "./none.gguf").returncode, 3)
+        os.mkfifo(h.dir / "fifo.gguf")
+        assert h.run("info", "./fifo.gguf").returncode in (1, 3, 4)
+
+
+def test_foreign_text_is_sanitized():
+    """A name in the metadata and in the file system that would act on a terminal."""
+    def kv(key, text):
+        return struct.pack("<Q", len(key)) + key.encode() + struct.pack("<IQ", 8, len(text)) + text
+    evil = b"x\x1b[2J\x9b\xe2\x80\xae"
+    data = b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + kv("general.architecture", evil) + kv("general.name", evil)
+    with p.Home() as h:
+        models = h.dir / "data/hadal/models"
+        models.mkdir(parents=True)
+        name = b"a\x1b]0;t\x07\n.gguf"
+        (p.pathlib.Path(os.fsdecode(os.fsencode(str(models)) + b"/" + name))).write_bytes(data)
+        for args in [("models",), ("info",), ("doctor",), ("info", "--json"), ("models", "--json"), ("doctor", "--json"), ("completion", "--words", "--", "-m", "")]:
+            r = h.run(*args)
+            for stream in (r.raw, r.err.encode()):
+                assert not any((c < 32 and c != 10) or c == 127 for c in stream), (args, stream)
+                for bad in ["\u009b", "\u202e"]:
+                    assert bad not in stream.decode(), (args, bad)
+
+
+def test_models():
+    with p.Home() as h:
+        r = h.run("models")
+        p.eq((r.returncode, r.out), (0, ""))
+        p.has(r.err, "put GGUF files into")
+        p.eq(h.json("models", "--json"), [])
+        h.model("one.gguf", p.shared("goldens/llama.gguf"))
+        h.model("two.gguf", p.shared("goldens/qwen2.gguf"))
+        (h.dir / "data/hadal/models/bad.gguf").write_text("no model")
+        r = h.json("models", "--json")
+        p.eq([(m["name"], m["default"], m["error"] is None) for m in r], [("bad.gguf", False, False), ("one.gguf", False, True), ("two.gguf", False, True)])
+        h.env["HADAL_MODEL"] = "two"
+        p.eq([m["default"] for m in h.json("models", "--json")], [False, False, True])
+        r = h.run("models").out
+        p.has(r, "* two.gguf")
+        p.has(r, "is not a GGUF file")
+        p.eq(h.json("info", "--json")["arch"], "qwen2", "the settings' model")
+        p.eq(h.json("info", "--json", "ONE")["arch"], "llama")
+
+
+def test_doctor():
+    with p.Home(config="temp = 0.5\n") as h:
+        h.model("one.gguf", p.shared("goldens/llama.gguf"))
+        r = h.run("doctor")
+        p.eq((r.returncode, r.err), (0, ""), r.out)
+        for part in ["hadal 0", "SQLite", "readline", "all is well", "none yet", "config: temp = 0.5", "threads"]:
+            p.has(r.out, part)
+        h.env.update(HADAL_TOP_K="7", LANG="C")
+        r = h.run("doctor", "--json")
+        p.eq(r.returncode, 1)
+        found = json.loads(r.out)
+        p.eq([f["check"] for f in found if not f["ok"]], ["locale"])
+        assert any("environment: top-k = 7" in f["detail"] for f in found), found
+    with p.Home(config="temp = hot\n") as h:
+        (h.dir / "data/hadal").mkdir(parents=True)
+        (h.dir / "data/hadal/history.db").write_bytes(b"no database at all, but long enough" * 99)
+        r = h.run("doctor", "--json")
+        p.eq(r.returncode, 1)
+        p.eq(sorted(f["check"] for f in json.loads(r.out) if not f["ok"]), ["history", "model", "settings"])
+
+
+# ---- completion ----
+
+def words(h, *typed):
+    r = h.run("completion", "--words", "--", *typed)
+    p.eq((r.returncode, r.err), (0, ""))
+    return [line.split("\t")[0] for line in r.out.splitlines()]
+
+
+def test_completion_words():
+    with p.Home() as h:
+        h.model("one.gguf", p.shared("goldens/llama.gguf"))
+        p.eq(words(h, "re"), ["rename", "render"])
+        assert {"ls", "show", "bench"} <= set(words(h, ""))
+        p.eq(words(h, "--top"), ["--top-k", "--top-p"])
+        p.eq(words(h, "-m", ""), ["one.gguf", ":files"])
+        p.eq(words(h, "-nm", "o"), ["one.gguf", ":files"])
+        p.eq(words(h, "--model=o"), ["--model=one.gguf", ":files"])
+        p.eq(words(h, "--stats="), ["--stats=yes", "--stats=no"])
+        p.eq(words(h, "-o", ""), [":files"])
+        p.eq(words(h, "why", "is"), [])
+        p.eq(words(h, "--", "--j"), [])
+        p.eq(words(h, "ls", "--j"), ["--json"])
+        p.eq(words(h, "export", "--format", ""), ["md", "json"])
+        p.eq(words(h, "completion", "f"), ["fish"])
+        p.eq(words(h, "import", ""), [":files"])
+        p.eq(words(h, "info", ""), ["one.gguf", ":files"])
+        p.eq(words(h, "logits", "--kv", "f"), ["f32", "f16"])
+        p.eq(words(h, "show", ""), [])
+        assert not (h.dir / "data/hadal/history.db").exists(), "completing makes nothing"
+
+
+def test_completion_in_bash():
+    with p.Home() as h:
+        h.model("one two.gguf", p.shared("goldens/llama.gguf"))
+        (h.dir / "a file").touch()
+        script = f'''
+            eval "$("{p.HADAL}" completion bash)" || exit 1
+            try() {{ COMP_WORDS=("{p.HADAL}" "$@"); COMP_CWORD=$#; _hadal "{p.HADAL}" "${{!#}}" "" 2>/dev/null; printf '[%s]' "${{COMPREPLY[@]}}"; echo; }}
+            try rena; try --no-s; try -o a; try -m o; try ls ""
+        '''
+        r = subprocess.run(["bash", "-c", script], env=h.env, cwd=h.dir, capture_output=True, text=True, timeout=60)
+        p.eq(r.stdout.splitlines(), ["[rename]", "[--no-save][--no-stdin][--no-stream]", "[a file]", "[one\\ two.gguf]", "[]"], r.stderr)
+
+
+def test_completion_scripts():
+    with p.Home() as h:
+        for shell in ["bash", "zsh", "fish"]:
+            r = h.run("completion", shell)
+            p.eq(r.returncode, 0)
+            p.has(r.out, "completion --words")
+            if p.shutil.which(shell):
+                subprocess.run([shell, "-n", "/dev/stdin"], input=r.out, text=True, check=True, timeout=60)
+        for args in [[], ["tcsh"], ["bash", "zsh"]]:
+            p.eq(h.run("completion", *args).returncode, 2)
+
+
+# ---- numbers ----
+
+def golden(h, name, *args):
+    model, want = p.shared(f"goldens/{name}.gguf"), json.load(open(p.shared(f"goldens/{name}.json")))
+    for seq in want["sequences"]:
+        ids = ",".join(map(str, seq["tokens"]))
+        n = len(seq["logits"])
+        r = h.run("logits", "-m", model, "--tokens", ids, "--last", str(n), "--ctx", str(seq["n_ctx"]), *args)
+        p.eq((r.returncode, r.err), (0, ""))
+        rows = json.loads(r.out)["logits"]
+        p.eq((len(rows), len(rows[0])), (n, len(seq["logits"][0])))
+        top = max(abs(x) for row in seq["logits"] for x in row)
+        worst = max(abs(a - b) for x, y in zip(rows, seq["logits"]) for a, b in zip(x, y)) / top
+        assert worst < 1e-4, (name, args, worst)
+
+
+def test_logits_golden():
+    with p.Home() as h:
+        golden(h, "llama")
+        golden(h, "llama", "--chunk", "3", "-t", "1")
+        golden(h, "llama-tied-rope")
+
+
+def test_logits_forms():
+    model = p.shared("goldens/llama.gguf")
+    with p.Home() as h:
+        r = h.run("logits", "-m", model, "--tokens", "1,2,3")
+        rows = json.loads(r.out)["logits"]
+        raw = h.run("logits", "-m", model, "--tokens", "1,2,3", "--raw").raw
+        p.eq(len(raw), 3 * 320 * 4)
+        flat = struct.unpack(f"<{3 * 320}f", raw)
+        p.eq([struct.unpack("<f", struct.pack("<f", x))[0] for row in rows for x in row], list(flat), "nine digits are exact")
+        p.eq(h.run("logits", "-m", model, "--tokens", "1,2,3", "--raw", "--last", "1").raw, raw[-320 * 4:])
+        half = json.loads(h.run("logits", "-m", model, "--tokens", "1,2,3", "--kv", "f16").out)["logits"]
+        assert 0 < max(abs(a - b) for x, y in zip(rows, half) for a, b in zip(x, y)) < 0.1
+        for args, code, said in [(["--tokens", "1,,2"], 2, "ids with commas"), (["--tokens", "320"], 2, "not in the vocabulary (0 to 319)"), ([], 2, "missing"),
+                                 (["--tokens", "1", "--kv", "q8"], 2, "f32 or f16"), (["--tokens", "1,2,3,4", "--ctx", "3"], 5, "3"),
+                                 (["--tokens", "1,"], 2, "ids with commas"), (["--tokens", "-1"], 2, "")]:
+            r = h.run("logits", "-m", model, *args)
+            p.eq((r.returncode, r.out), (code, ""), f"{args} {r.err}")
+            p.has(r.err, said)
+        p.eq(h.run("logits", "-m", p.shared("data/vocab/ggml-vocab-gpt-2.gguf"), "--tokens", "1").returncode, 4)
+
+
+def test_bench():
+    model = p.shared("goldens/llama.gguf")
+    tests = ["-p", "8,0,4", "-n", "3", "-d", "0,5", "-t", "1", "-r", "2"]
+    with p.Home() as h:
+        lines = [json.loads(line) for line in h.run("bench", "-m", model, *tests, "--json").out.splitlines()]
+        p.eq(list(lines[0]), ["load_s"])
+        p.eq([(o["test"], o["n_prompt"], o["n_gen"], o["depth"], o["threads"], len(o["ts"])) for o in lines[1:]],
+             [("pp8", 8, 0, 0, 1, 2), ("pp4", 4, 0, 0, 1, 2), ("tg3", 0, 3, 0, 1, 2), ("fill5", 5, 0, 0, 1, 1), ("pp8@5", 8, 0, 5, 1, 2),
+              ("pp4@5", 4, 0, 5, 1, 2), ("tg3@5", 0, 3, 5, 1, 2)])
+        assert all(x > 0 for o in lines[1:] for x in o["ts"])
+        table = h.run("bench", "-m", model, *tests).out
+        for part in ["tokens/s", "pp8@5", "2 runs", "fill5"]:
+            p.has(table, part)
+        for args in [["-p", "x"], ["-d", "1,"], ["-r", "0"], ["-n", "99999999999"]]:
+            p.eq(h.run("bench", "-m", model, *args).returncode, 2, args)
+
+
+def test_bench_paced():
+    model = p.shared("goldens/llama.gguf")
+    with p.Home() as h:
+        q = h.start("bench", "-m", model, "-p", "8", "-n", "2", "-d", "0,5", "-t", "1", "-r", "2", "--paced", stdin=subprocess.PIPE)
+        p.eq(list(json.loads(q.stdout.readline())), ["load_s"])
+        seen = []
+        while True:
+            line = q.stdout.readline()
+            if not line:
+                break
+            o = json.loads(line)
+            time.sleep(0.01)
+            assert not p.select_ready(q.stdout), "nothing is said unasked"
+            q.stdin.write(b"\n")
+            q.stdin.flush()
+            done = json.loads(q.stdout.readline())
+            p.eq((done["test"], len(done["ts"])), (o["ready"], 1))
+            seen.append(o["ready"])
+        p.eq(seen, ["pp8", "pp8", "tg2", "tg2", "fill5", "pp8@5", "pp8@5", "tg2@5", "tg2@5"])
+        p.eq(q.wait(timeout=p.TIMEOUT), 0)
+        q.communicate()
+        r = h.run("bench", "-m", model, "-p", "8", "-n", "0", "--paced", input="")
+        p.eq((r.returncode, r.err), (0, ""), "nobody tells it to go on")
+
+
+def test_ratio_tool():
+    """The tool that compares two programs understands both."""
+    ratio, model = p.shared("tools/ratio.py"), p.shared("goldens/llama.gguf")
+    with p.Home() as h:
+        me = f"{p.HADAL} bench -m {model} -p 8 -n 2 -d 0,4 -t 1 -r 2 --paced"
+        r = subprocess.run([p.sys.executable, ratio, model, "--a", me, "--b", me, "--json"], env=h.env, capture_output=True, text=True, timeout=120)
+        p.eq(r.returncode, 0, r.stderr)
+        p.eq([o["test"] for o in json.loads(r.stdout)], ["pp8", "tg2", "fill4", "pp8@4", "tg2@4"])
+
+
+p.main(globals())
