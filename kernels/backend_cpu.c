@@ -71,7 +71,7 @@ static void cpu_close(struct bk *b)
     free(b->wide_q);
     free(b->partial);
     free(b->split_done);
-    free(b->moe);
+    free(b->own);
     free(b->rope[0].table);
     free(b->rope[1].table);
     free(b);
@@ -287,6 +287,7 @@ const struct bk_ops *bk_cpu(void)
         .begin = cpu_begin,
         .embed = cpu_embed,
         .attn_gqa = cpu_attn_gqa,
+        .attn_mla = cpu_attn_mla,
         .ffn = cpu_ffn,
         .moe = cpu_moe,
         .head = cpu_head,

@@ -6,7 +6,7 @@
  *
  *   attention: [norm, rounding | q k v] barrier [rope, store, if n > 1; barrier] [attention] barrier [o, residual]
  *   ffn:       [norm, rounding | gate up act, rounding] barrier [down, residual]
- *   experts:   see cpu_moe.c
+ *   experts, latent attention: see cpu_moe.c, cpu_mla.c
  *
  * With few tokens every thread makes the norm for itself, which is cheaper than a barrier.
  */
@@ -23,7 +23,7 @@
 #define CPU_MAX_BATCH 512
 #define CPU_FEW 4    /* tokens whose norm each thread makes for itself */
 #define CPU_TILE 64  /* most rows of a matrix in an item */
-#define CPU_PHASES 5
+#define CPU_PHASES 6
 
 struct bk_weight {
     struct bk_weight *next; /* in order of registration */
@@ -99,8 +99,8 @@ struct bk {
     size_t partial_bytes;
     atomic_int *split_done;
     size_t split_done_bytes;
-    void *moe;                    /* experts: what tokens and their experts need */
-    size_t moe_bytes;
+    void *own;                    /* experts, latent attention: what the running block needs */
+    size_t own_bytes;
     struct cpu_rope rope[2];
     int rope_turn;
     size_t scratch_bytes;
@@ -170,6 +170,24 @@ static inline bool cpu_reads_q(const struct bk_linear *w)
     return w->w && mat_reads_q(w->w->type);
 }
 
+/* The table for a rope in this pass; *fill is set when its rows are still to be made (cpu_fill_rope, by all threads). */
+int cpu_find_rope(struct bk *b, const struct bk_rope *r, const struct cpu_rope **out, bool *fill, struct err *err);
+void cpu_fill_rope(const struct bk *b, const struct cpu_rope *r, int ith, int nth);
+/*
+ * Attention alone: rows of b->qkv hold q, k and v (before a->rope and a->scale), and each token's n_head * d_v values are left in
+ * b->wide. No weights are read.
+ */
+int cpu_attn_core(struct bk *b, const struct bk_attn_gqa *a, struct err *err);
+
+/* A piece of one block of memory, on a 64-byte line; with base NULL it only counts. */
+static inline void *cpu_piece(char *base, size_t *at, size_t bytes)
+{
+    void *p = base ? base + *at : NULL;
+    *at += (bytes + 63) / 64 * 64;
+    return p;
+}
+int cpu_check_stack(const struct bk_linear *w, const char *what, int n, int rows, int cols, struct err *err);
+
 /* Makes *p at least `bytes` large (64-aligned; contents are lost). */
 int cpu_grow(struct bk *b, void **p, size_t *have, size_t bytes, struct err *err);
 /* Says what does not fit, or 0: `w` has `rows` rows (0: any) and `cols` columns and can be multiplied. */
@@ -192,6 +210,7 @@ int cpu_kv_write(struct bk_kv *kv, int page, const void *src, struct err *err);
 
 int cpu_attn_gqa(struct bk *b, const struct bk_attn_gqa *a, struct err *err);
 int cpu_ffn(struct bk *b, const struct bk_ffn *f, struct err *err);
+int cpu_attn_mla(struct bk *b, const struct bk_attn_mla *a, struct err *err);
 int cpu_moe(struct bk *b, const struct bk_moe *m, struct err *err);
 
 #endif

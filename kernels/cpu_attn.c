@@ -25,6 +25,7 @@ struct attn_job {
     struct bk *b;
     const struct bk_attn_gqa *a;
     bool fused;             /* q holds q, k, v */
+    bool core;              /* q, k and v stand in b->qkv, and the result is left in b->wide */
     int k_at, v_at;         /* in a row of b->qkv */
     int group, d_vp;
     int tile, n_tiles;      /* tokens of a tile */
@@ -101,14 +102,13 @@ static void project(struct attn_job *j, int ith, const struct act *in)
     }
 }
 
-static void fill_rope(struct attn_job *j, int ith, int nth)
+void cpu_fill_rope(const struct bk *b, const struct cpu_rope *r, int ith, int nth)
 {
-    const struct cpu_rope *r = j->rope;
     int n = r->n_rot, half = n / 2;
-    for (int t = ith; t < j->b->n; t += nth) {
+    for (int t = ith; t < b->n; t += nth) {
         float *c = r->table + (size_t)t * 2 * (size_t)n, *s = c + n;
         for (int i = 0; i < half; i++) {
-            double angle = (double)(j->b->pos0 + t) * (double)r->freq[i];
+            double angle = (double)(b->pos0 + t) * (double)r->freq[i];
             float co = (float)(cos(angle) * (double)r->magnitude), si = (float)(sin(angle) * (double)r->magnitude);
             int p = r->kind == BK_ROPE_NEOX ? i : 2 * i, q = r->kind == BK_ROPE_NEOX ? i + half : 2 * i + 1;
             c[p] = c[q] = co;
@@ -345,11 +345,13 @@ static void attn(void *arg, int ith, int nth)
     const struct bk_attn_gqa *a = j->a;
     struct act in, out;
     cpu_start(b, ith);
-    if (j->fill)
-        fill_rope(j, ith, nth);
-    cpu_norm(b, ith, 0, &a->in, 0, cpu_reads_q(&a->q) || cpu_reads_q(&a->k) || cpu_reads_q(&a->v), &in);
-    project(j, ith, &in);
-    pool_barrier(b->pool, ith);
+    if (!j->core) {
+        if (j->fill)
+            cpu_fill_rope(b, j->rope, ith, nth);
+        cpu_norm(b, ith, 0, &a->in, 0, cpu_reads_q(&a->q) || cpu_reads_q(&a->k) || cpu_reads_q(&a->v), &in);
+        project(j, ith, &in);
+        pool_barrier(b->pool, ith);
+    }
     if (a->norm_wide)
         norm_wide(j, ith, nth);
     if (b->n > 1) {
@@ -357,8 +359,10 @@ static void attn(void *arg, int ith, int nth)
         pool_barrier(b->pool, ith);
     }
     int wide = a->n_head * a->d_v;
-    act_init(&out, b->isa, b->n, wide, b->wide, b->ld_wide, cpu_reads_q(&a->o) ? b->wide_q : NULL);
+    act_init(&out, b->isa, b->n, wide, b->wide, b->ld_wide, !j->core && cpu_reads_q(&a->o) ? b->wide_q : NULL);
     attend(j, ith, &out);
+    if (j->core)
+        return;
     pool_barrier(b->pool, ith);
     if (out.q && j->group * a->d_v % 32 != 0) { /* heads that are no whole blocks */
         for (int t = ith; t < b->n; t += nth)
@@ -368,7 +372,7 @@ static void attn(void *arg, int ith, int nth)
     cpu_add(b, ith, 4, &a->o, &out, &a->post, a->out_scale);
 }
 
-static int check(const struct bk *b, const struct bk_attn_gqa *a, struct err *err)
+static int check_sizes(const struct bk *b, const struct bk_attn_gqa *a, struct err *err)
 {
     const struct bk_kv *kv = b->kv;
     if (!kv || a->layer < 0 || a->layer >= kv->n_layer)
@@ -382,6 +386,12 @@ static int check(const struct bk *b, const struct bk_attn_gqa *a, struct err *er
         return err_set(err, ERR_USAGE, "attention layer %d is wider than the %d values that were reserved", a->layer, b->n_qkv);
     if (a->rope.kind != BK_ROPE_NONE && (a->rope.n_rot < 2 || a->rope.n_rot % 2 || a->rope.n_rot > a->d_k))
         return err_set(err, ERR_USAGE, "%d of %d values cannot be rotated in pairs", a->rope.n_rot, a->d_k);
+    return 0;
+}
+
+static int check_weights(const struct bk *b, const struct bk_attn_gqa *a, struct err *err)
+{
+    int64_t nq = (int64_t)a->n_head * a->d_k, nk = (int64_t)a->n_kv * a->d_k, nv = (int64_t)a->n_kv * a->d_v, no = (int64_t)a->n_head * a->d_v;
     bool fused = !a->k.w;
     int rc = cpu_check(&a->q, "query", (int)(fused ? nq + nk + nv : nq), b->n_embd, err);
     if (!rc && !fused)
@@ -403,17 +413,13 @@ static int check(const struct bk *b, const struct bk_attn_gqa *a, struct err *er
     return rc;
 }
 
-/* The table for this rope in this pass: one of two, which is enough for nets that alternate. */
-static int find_rope(struct attn_job *j, struct err *err)
+/* One of two tables, which is enough for nets that alternate. */
+int cpu_find_rope(struct bk *b, const struct bk_rope *r, const struct cpu_rope **out, bool *fill, struct err *err)
 {
-    struct bk *b = j->b;
-    const struct bk_rope *r = &j->a->rope;
-    if (r->kind == BK_ROPE_NONE)
-        return 0;
     for (int i = 0; i < 2; i++) {
         struct cpu_rope *c = &b->rope[i];
         if (c->n == b->n && c->freq == r->freq && c->n_rot == r->n_rot && c->kind == r->kind && c->magnitude == r->magnitude) {
-            j->rope = c;
+            *out = c;
             return 0;
         }
     }
@@ -429,8 +435,8 @@ static int find_rope(struct attn_job *j, struct err *err)
     c->kind = r->kind;
     c->magnitude = r->magnitude;
     c->n = b->n;
-    j->rope = c;
-    j->fill = true;
+    *out = c;
+    *fill = true;
     return 0;
 }
 
@@ -466,24 +472,35 @@ static int cut(struct attn_job *j, struct err *err)
     return rc;
 }
 
-int cpu_attn_gqa(struct bk *b, const struct bk_attn_gqa *a, struct err *err)
+static int run(struct bk *b, const struct bk_attn_gqa *a, bool core, struct err *err)
 {
     static const struct bk_norm none;
-    int rc = check(b, a, err);
-    if (rc)
-        return rc;
-    struct attn_job j = {.b = b, .a = a, .fused = !a->k.w, .k_at = a->n_head * a->d_k, .v_at = (a->n_head + a->n_kv) * a->d_k,
+    struct attn_job j = {.b = b, .a = a, .core = core, .fused = !a->k.w, .k_at = a->n_head * a->d_k, .v_at = (a->n_head + a->n_kv) * a->d_k,
                          .group = a->n_head / a->n_kv, .d_vp = (a->d_v + VEC_PAD - 1) / VEC_PAD * VEC_PAD, .half = b->kv->type == BK_KV_F16};
+    size_t e = j.half ? 2 : 4;
     j.q_norm = a->norm_wide ? &none : &a->q_norm;
     j.k_norm = a->norm_wide ? &none : &a->k_norm;
-    size_t e = j.half ? 2 : 4;
     j.page_at = b->kv->at[a->layer];
     j.half_at = (size_t)a->d_k * BK_PAGE * e;
     j.head_bytes = j.half_at + (size_t)j.d_vp * BK_PAGE * e;
-    rc = cut(&j, err);
-    if (!rc)
-        rc = find_rope(&j, err);
+    int rc = cut(&j, err);
+    if (!rc && a->rope.kind != BK_ROPE_NONE)
+        rc = cpu_find_rope(b, &a->rope, &j.rope, &j.fill, err);
     if (!rc)
         cpu_run(b, attn, &j);
     return rc;
+}
+
+int cpu_attn_core(struct bk *b, const struct bk_attn_gqa *a, struct err *err)
+{
+    int rc = check_sizes(b, a, err);
+    return rc ? rc : run(b, a, true, err);
+}
+
+int cpu_attn_gqa(struct bk *b, const struct bk_attn_gqa *a, struct err *err)
+{
+    int rc = check_sizes(b, a, err);
+    if (!rc)
+        rc = check_weights(b, a, err);
+    return rc ? rc : run(b, a, false, err);
 }

@@ -130,6 +130,18 @@ int cpu_check(const struct bk_linear *w, const char *what, int rows, int cols, s
     return 0;
 }
 
+int cpu_check_stack(const struct bk_linear *w, const char *what, int n, int rows, int cols, struct err *err)
+{
+    if (!w->w || w->w->use != BK_EXPERTS)
+        return err_set(err, ERR_FORMAT, "the %s matrices are missing", what);
+    if (w->w->n != n || w->w->rows != rows || w->w->cols != cols)
+        return err_set(err, ERR_FORMAT, "the %s matrices are %d of %d x %d; %d of %d x %d are wanted", what, w->w->n, w->w->cols, w->w->rows,
+                       n, cols, rows);
+    if (w->b && (w->b->use != BK_VECTOR || w->b->cols != rows || w->b->rows != n))
+        return err_set(err, ERR_FORMAT, "the biases of the %s matrices are not %d times %d", what, n, rows);
+    return 0;
+}
+
 int cpu_check_norm(const struct bk_norm *norm, const char *what, int n, struct err *err)
 {
     if (norm->kind != BK_NORM_NONE && ((norm->w && norm->w->cols != n) || (norm->b && norm->b->cols != n)))

@@ -346,18 +346,6 @@ static void moe(void *arg, int ith, int nth)
     sum(j, ith, nth);
 }
 
-static int check_stack(const struct bk_linear *w, const char *what, int n, int rows, int cols, struct err *err)
-{
-    if (!w->w || w->w->use != BK_EXPERTS)
-        return err_set(err, ERR_FORMAT, "the experts' %s matrices are missing", what);
-    if (w->w->n != n || w->w->rows != rows || w->w->cols != cols)
-        return err_set(err, ERR_FORMAT, "the experts' %s matrices are %d of %d x %d; %d of %d x %d are wanted", what, w->w->n, w->w->cols, w->w->rows,
-                       n, cols, rows);
-    if (w->b && (w->b->use != BK_VECTOR || w->b->cols != rows || w->b->rows != n))
-        return err_set(err, ERR_FORMAT, "the biases of the experts' %s matrices are not %d times %d", what, n, rows);
-    return 0;
-}
-
 static int check(const struct bk *b, const struct bk_moe *m, struct err *err)
 {
     if (!b->kv || m->n_expert < 1 || m->n_used < 1 || m->n_used > m->n_expert || m->n_ff < 1 || m->n_ff > b->n_wide ||
@@ -369,11 +357,11 @@ static int check(const struct bk *b, const struct bk_moe *m, struct err *err)
     struct bk_linear router = {m->router, m->router_bias};
     int rc = cpu_check(&router, "router", m->n_expert, b->n_embd, err);
     if (!rc)
-        rc = check_stack(&m->gate, "gate", m->n_expert, m->up.w ? m->n_ff : 2 * m->n_ff, b->n_embd, err);
+        rc = cpu_check_stack(&m->gate, "experts' gate", m->n_expert, m->up.w ? m->n_ff : 2 * m->n_ff, b->n_embd, err);
     if (!rc && m->up.w)
-        rc = check_stack(&m->up, "up", m->n_expert, m->n_ff, b->n_embd, err);
+        rc = cpu_check_stack(&m->up, "experts' up", m->n_expert, m->n_ff, b->n_embd, err);
     if (!rc)
-        rc = check_stack(&m->down, "down", m->n_expert, b->n_embd, m->n_ff, err);
+        rc = cpu_check_stack(&m->down, "experts' down", m->n_expert, b->n_embd, m->n_ff, err);
     if (!rc && m->sh_down.w)
         rc = cpu_check(&m->sh_down, "shared expert's down", b->n_embd, m->n_ff_shared, err);
     if (!rc && m->sh_down.w)
@@ -389,40 +377,32 @@ static int check(const struct bk *b, const struct bk_moe *m, struct err *err)
     return rc;
 }
 
-/* A piece of one block of memory, on a 64-byte line; with base NULL it only counts. */
-static void *piece(char *base, size_t *at, size_t bytes)
-{
-    void *p = base ? base + *at : NULL;
-    *at += (bytes + 63) / 64 * 64;
-    return p;
-}
-
 static size_t lay_out(struct moe_job *j, char *base)
 {
     const struct bk *b = j->b;
     const struct bk_moe *m = j->m;
     size_t n = (size_t)b->n, places = (size_t)j->n_place, most = (size_t)j->most, f = sizeof(float), at = 0;
     bool many = b->n > 1, shared = m->sh_down.w != NULL;
-    j->logits = piece(base, &at, n * (size_t)m->n_expert * f);
-    j->weight = piece(base, &at, places * f);
-    j->shared_weight = piece(base, &at, n * f);
-    j->pick = piece(base, &at, places * sizeof(int));
-    j->place = piece(base, &at, places * sizeof(int));
-    j->token = piece(base, &at, places * sizeof(int));
-    j->busy = piece(base, &at, most * sizeof(int));
-    j->first = piece(base, &at, (most + 1) * sizeof(int));
-    j->q_in = piece(base, &at, most * sizeof(size_t));
-    j->q_mid = piece(base, &at, most * sizeof(size_t));
-    j->scratch = piece(base, &at, (size_t)b->n_threads * 2 * (size_t)m->n_expert * f);
-    j->out = piece(base, &at, places * (size_t)b->ld_embd * f);
-    j->in = many ? piece(base, &at, places * (size_t)b->ld_embd * f) : NULL;
-    j->mid = piece(base, &at, places * (size_t)j->ld_mid * f);
+    j->logits = cpu_piece(base, &at, n * (size_t)m->n_expert * f);
+    j->weight = cpu_piece(base, &at, places * f);
+    j->shared_weight = cpu_piece(base, &at, n * f);
+    j->pick = cpu_piece(base, &at, places * sizeof(int));
+    j->place = cpu_piece(base, &at, places * sizeof(int));
+    j->token = cpu_piece(base, &at, places * sizeof(int));
+    j->busy = cpu_piece(base, &at, most * sizeof(int));
+    j->first = cpu_piece(base, &at, (most + 1) * sizeof(int));
+    j->q_in = cpu_piece(base, &at, most * sizeof(size_t));
+    j->q_mid = cpu_piece(base, &at, most * sizeof(size_t));
+    j->scratch = cpu_piece(base, &at, (size_t)b->n_threads * 2 * (size_t)m->n_expert * f);
+    j->out = cpu_piece(base, &at, places * (size_t)b->ld_embd * f);
+    j->in = many ? cpu_piece(base, &at, places * (size_t)b->ld_embd * f) : NULL;
+    j->mid = cpu_piece(base, &at, places * (size_t)j->ld_mid * f);
     /* Rounded rows end on 64-byte lines, each busy expert's for itself. */
-    j->in_q = many && j->round_in ? piece(base, &at, act_bytes(b->isa, j->n_place, b->n_embd) + most * 64) : NULL;
-    j->mid_q = j->round_mid ? piece(base, &at, act_bytes(b->isa, j->n_place, m->n_ff) + most * 64) : NULL;
-    j->shared_mid = shared ? piece(base, &at, n * (size_t)j->ld_shared * f) : NULL;
-    j->shared_out = shared ? piece(base, &at, n * (size_t)b->ld_embd * f) : NULL;
-    j->shared_q = shared && j->round_shared ? piece(base, &at, act_bytes(b->isa, b->n, m->n_ff_shared)) : NULL;
+    j->in_q = many && j->round_in ? cpu_piece(base, &at, act_bytes(b->isa, j->n_place, b->n_embd) + most * 64) : NULL;
+    j->mid_q = j->round_mid ? cpu_piece(base, &at, act_bytes(b->isa, j->n_place, m->n_ff) + most * 64) : NULL;
+    j->shared_mid = shared ? cpu_piece(base, &at, n * (size_t)j->ld_shared * f) : NULL;
+    j->shared_out = shared ? cpu_piece(base, &at, n * (size_t)b->ld_embd * f) : NULL;
+    j->shared_q = shared && j->round_shared ? cpu_piece(base, &at, act_bytes(b->isa, b->n, m->n_ff_shared)) : NULL;
     return at;
 }
 
@@ -442,10 +422,10 @@ int cpu_moe(struct bk *b, const struct bk_moe *m, struct err *err)
         j.shared = (struct cpu_gate){.gate = &m->sh_gate.w->mat, .up = m->sh_up.w ? &m->sh_up.w->mat : NULL,
                                      .gate_b = m->sh_gate.b ? m->sh_gate.b->vec : NULL, .up_b = m->sh_up.b ? m->sh_up.b->vec : NULL,
                                      .n_ff = m->n_ff_shared, .act = m->act, .limit = m->limit};
-    rc = cpu_grow(b, &b->moe, &b->moe_bytes, lay_out(&j, NULL), err);
+    rc = cpu_grow(b, &b->own, &b->own_bytes, lay_out(&j, NULL), err);
     if (rc)
         return rc;
-    lay_out(&j, b->moe);
+    lay_out(&j, b->own);
     cpu_run(b, moe, &j);
     return 0;
 }

@@ -315,7 +315,8 @@ static int load_layer(struct loader *l, int i)
     if (!rc)
         rc = y->moe ? load_experts(l, i, &y->ffn.experts) : load_ffn(l, i, &y->ffn.dense);
     const struct hp_layer *h = &l->hp->layer[i];
-    int heads = h->n_head * (l->hp->d_k > l->hp->d_v ? l->hp->d_k : l->hp->d_v), qkv = h->n_head * l->hp->d_k + h->n_kv * (l->hp->d_k + l->hp->d_v);
+    int d_k = y->mla ? l->n->kv[i].d_k : l->hp->d_k, d_v = y->mla ? l->n->kv[i].d_v : l->hp->d_v; /* as attention sees them */
+    int heads = h->n_head * (d_k > d_v ? d_k : d_v), qkv = h->n_head * d_k + l->n->kv[i].n_kv * (d_k + d_v);
     int wide = y->moe ? y->ffn.experts.n_ff > y->ffn.experts.n_ff_shared ? y->ffn.experts.n_ff : y->ffn.experts.n_ff_shared : h->n_ff;
     l->n->n_wide = wide > l->n->n_wide ? wide : l->n->n_wide;
     l->n->n_qkv = heads > l->n->n_qkv ? heads : l->n->n_qkv;
