@@ -331,13 +331,16 @@ static int set_up(struct hist *h, struct err *err)
 static int identify(struct hist *h, bool *fresh, int64_t *version, struct err *err)
 {
     char id[32], v[32], tables[32];
-    int rc = ask(h, "PRAGMA application_id", id, sizeof id, err);
+    int rc = exec(h, "BEGIN", err); /* one state: another process may be making it just now */
+    if (rc == 0)
+        rc = ask(h, "PRAGMA application_id", id, sizeof id, err);
     if (rc == 0)
         rc = ask(h, "PRAGMA user_version", v, sizeof v, err);
     if (rc == 0)
         rc = ask(h, "SELECT count(*) FROM sqlite_schema", tables, sizeof tables, err);
-    if (rc != 0)
-        return rc;
+    int end = sqlite3_get_autocommit(h->db) ? 0 : exec(h, "COMMIT", rc == 0 ? err : NULL);
+    if (rc != 0 || end != 0)
+        return rc != 0 ? rc : end;
     *version = strtoll(v, NULL, 10);
     *fresh = strcmp(id, "0") == 0 && *version == 0 && strcmp(tables, "0") == 0;
     if (!*fresh && (strtoll(id, NULL, 10) != HIST_APPLICATION_ID || *version < 1))
@@ -366,39 +369,52 @@ static int set_journal(struct hist *h, struct err *err)
                        sqlite3_libversion(), h->path) : 0;
 }
 
-/* The file and the directories above it, before SQLite has it. Sets h->read_only (with the notice) where it cannot be written. */
-static int prepare_file(struct hist *h, bool own_place, bool *missing, struct err *err)
+static char *directory_of(const struct hist *h)
 {
-    const char *base = path_base(h->path);
-    char *dir = mem_strndup(h->path, (size_t)(base - h->path));
+    return mem_strndup(h->path, (size_t)(path_base(h->path) - h->path));
+}
+
+/* Before SQLite has the file: makes it and the directories above it, or sets h->read_only (with the notice) where it cannot be written. */
+static int prepare_file(struct hist *h, bool *missing, struct err *err)
+{
+    char *dir = directory_of(h);
     struct stat st;
-    int rc = 0;
+    int rc = 0, fd;
     *missing = false;
     if (stat(h->path, &st) == 0) {
-        if (S_ISDIR(st.st_mode))
+        if (S_ISDIR(st.st_mode)) {
             rc = err_set(err, ERR_HISTORY, "a directory stands where the history should be: %s", h->path);
-        else if (!S_ISREG(st.st_mode))
+        } else if (!S_ISREG(st.st_mode)) {
             rc = err_set(err, ERR_HISTORY, "not a regular file: %s", h->path);
-        else if (!h->read_only && (faccessat(AT_FDCWD, h->path, W_OK, AT_EACCESS) < 0 || faccessat(AT_FDCWD, dir, W_OK, AT_EACCESS) < 0)) {
+        } else if (!h->read_only && (faccessat(AT_FDCWD, h->path, W_OK, AT_EACCESS) < 0 || faccessat(AT_FDCWD, dir, W_OK, AT_EACCESS) < 0)) {
             h->read_only = true;
             say(h, "history is read-only (%s), nothing new can be saved: %s", strerror(errno), h->path);
-        } else if (!h->read_only && (st.st_mode & 077) && chmod(h->path, 0600) == 0)
-            say(h, "others could read the history; its mode is 600 now");
-    } else if (errno != ENOENT)
+        }
+    } else if (errno != ENOENT) {
         rc = err_sys(err, ERR_HISTORY, "cannot open history %s", h->path);
-    else if (h->read_only)
+    } else if (h->read_only) {
         *missing = true;
-    else if ((rc = path_mkdirs(dir, err)) == 0) {
-        int fd = open(h->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* SQLite would ask for 0644 */
+    } else if ((rc = path_mkdirs(dir, err)) == 0) {
+        fd = open(h->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* SQLite would ask for 0644 */
         if (fd >= 0)
             close(fd);
         else if (errno != EEXIST)
             rc = err_sys(err, ERR_HISTORY, "cannot create history %s", h->path);
     }
-    if (rc == 0 && own_place && !h->read_only && stat(dir, &st) == 0 && (st.st_mode & 077) && st.st_uid == geteuid())
-        (void)!chmod(dir, 0700);
     free(dir);
     return rc;
+}
+
+/* Nobody else reads it; the journals get the mode of the file. The directory only where it is the program's own. */
+static void set_modes(struct hist *h, bool own_place)
+{
+    char *dir = directory_of(h);
+    struct stat st;
+    if (stat(h->path, &st) == 0 && (st.st_mode & 077) && chmod(h->path, 0600) == 0)
+        say(h, "others could read the history; its mode is 600 now");
+    if (own_place && stat(dir, &st) == 0 && (st.st_mode & 077))
+        (void)!chmod(dir, 0700);
+    free(dir);
 }
 
 enum mode { IN_MEMORY, TO_READ, TO_WRITE };
@@ -418,7 +434,7 @@ static int connect_as(struct hist *h, enum mode mode, bool *fresh, int64_t *vers
     return rc == 0 ? identify(h, fresh, version, err) : rc;
 }
 
-static int connect_file(struct hist *h, bool missing, struct err *err)
+static int connect_file(struct hist *h, bool own_place, bool missing, struct err *err)
 {
     bool fresh = missing;
     int64_t version = 0;
@@ -442,6 +458,7 @@ static int connect_file(struct hist *h, bool missing, struct err *err)
         return err_set(err, ERR_HISTORY, "history has the older schema %lld and cannot be upgraded read-only: %s", (long long)version, h->path);
     if (h->read_only)
         return exec(h, "PRAGMA query_only = ON", err);
+    set_modes(h, own_place);
     rc = set_journal(h, err);
     return rc == 0 ? schema_upgrade(h, schema_steps, HIST_SCHEMA_VERSION, err) : rc;
 }
@@ -454,9 +471,9 @@ int hist_open(const char *path, bool read_only, struct hist **out, struct err *e
     h->read_only = read_only;
     /* "./" keeps SQLite from reading a name as ":memory:" or as a URI. */
     h->path = !path ? path_data("history.db", &why) : path[0] == '/' ? mem_strdup(path) : mem_printf("./%s", path);
-    int rc = h->path ? prepare_file(h, !path, &missing, &why) : why.code;
+    int rc = h->path ? prepare_file(h, &missing, &why) : why.code;
     if (rc == 0)
-        rc = connect_file(h, missing, &why);
+        rc = connect_file(h, !path, missing, &why);
     owner_self(&h->me);
     if (rc == 0 && !h->read_only && turn_recover(h, NULL) != 0)
         log_say("history: interrupted answers were not marked this time");

@@ -15,6 +15,7 @@
 #define HIST_MAX_INDEXED (1 << 20)                    /* of each message, so much is searched */
 #define HIST_MAX_INPUT (64 << 10)                     /* a longer prompt is not offered again by the line editor */
 #define HIST_KEEP_MS (INT64_C(30) * 24 * 3600 * 1000) /* a deleted session can come back for so long */
+#define HIST_GATHER_MS (HIST_KEEP_MS * 7 / 30)        /* and so long later at most it is purged, with others: that takes a while */
 
 /* ---- statements (sql.c): prepared at their first use, kept until the end ---- */
 enum sql_id {

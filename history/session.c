@@ -236,8 +236,9 @@ int hist_session_find(struct hist *h, const char *what, bool deleted, int64_t *i
     struct buf names = BUF_INIT(2000), query = BUF_INIT(1 << 20);
     if (id_text(what, typed))
         rc = only_one(h, db_bind(h, SQL_SESSION_BY_UID, "si", typed, (int64_t)deleted), what, &found, &n, &names, err);
-    if (rc == 0 && n == 0) {
-        search_query(&query, what, "title", true);
+    for (int prefix = 0; rc == 0 && n == 0 && prefix < 2; prefix++) { /* whole words first: that is faster, too */
+        buf_reset(&query);
+        search_query(&query, what, "title", prefix);
         if (query.len)
             rc = only_one(h, db_bind(h, SQL_SESSION_BY_TITLE, "si", buf_str(&query), (int64_t)deleted), what, &found, &n, &names, err);
     }
@@ -390,9 +391,9 @@ int hist_purge(struct hist *h, int64_t older_than_ms, int *n, struct err *err)
 void session_clean(struct hist *h)
 {
     int64_t id;
-    sqlite3_busy_timeout(h->db, 0); /* another time will do */
+    hist_set_wait(h, 0); /* another time will do */
     for (size_t i = 0; i < h->n_fresh; i++)
         db_run(h, db_bind(h, SQL_SESSION_REMOVE_EMPTY, "i", h->fresh[i]), NULL);
-    if (db_int(h, db_bind(h, SQL_PURGEABLE, "i", clock_wall_ms() - HIST_KEEP_MS), &id, NULL) > 0)
+    if (db_int(h, db_bind(h, SQL_PURGEABLE, "i", clock_wall_ms() - HIST_KEEP_MS - HIST_GATHER_MS), &id, NULL) > 0)
         hist_purge(h, HIST_KEEP_MS, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "config.h"
 #include "tests/history/th.h"
 
+#include "base/clock.h"
 #include "history/impl.h"
 
 static size_t hits(struct hist *h, const char *words)
@@ -195,13 +196,24 @@ static void delete_undo(void **state)
     assert_int_equal(hits(h, "axolotl"), 1);
     assert_int_equal(hist_session_delete(h, 999, NULL), ERR_HISTORY);
     assert_int_equal(hist_session_undelete(h, 999, NULL), ERR_HISTORY);
-    /* 31 days later, at the end of some run. */
-    OK(hist_session_delete(h, s, E));
-    assert_int_equal(sqlite3_exec(h->db, "UPDATE session SET deleted_ms = deleted_ms - 31 * 86400000", NULL, NULL, NULL), SQLITE_OK);
-    hist_close(h);
-    h = th_open();
+    /* Later, at the end of some run. */
+    int64_t young = th_session(h);
     struct hist_session info;
-    assert_int_equal(hist_session_get(h, s, &info, NULL), ERR_HISTORY);
+    th_turn(h, young, 0, "a younger one", "x");
+    OK(hist_session_delete(h, s, E));
+    OK(hist_session_delete(h, young, E));
+    for (int days = 31; days < 40; days += 8) {
+        char sql[100];
+        snprintf(sql, sizeof sql, "UPDATE session SET deleted_ms = %lld WHERE id = %lld", (long long)(clock_wall_ms() - days * INT64_C(86400000)),
+                 (long long)s);
+        assert_int_equal(sqlite3_exec(h->db, sql, NULL, NULL, NULL), SQLITE_OK);
+        hist_close(h);
+        h = th_open();
+        assert_int_equal(hist_session_get(h, s, &info, NULL), days == 31 ? 0 : ERR_HISTORY);
+        if (days == 31)
+            hist_session_finish(&info);
+    }
+    OK(hist_session_undelete(h, young, E));
     hist_close(h);
 }
 
