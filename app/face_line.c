@@ -29,8 +29,6 @@
 #include "base/utf8.h"
 #include "ui/line.h"
 
-#define PROMPT "\1\x1b[1m\2you>\1\x1b[0m\2 "
-#define EDIT_PROMPT "\1\x1b[1m\2edit>\1\x1b[0m\2 "
 #define QUIET_US 150000      /* a state that is over sooner is not shown */
 #define TICK_MS 250          /* how often a status line with a clock is drawn */
 #define PAUSE_US 400000      /* a word waits for its end for so long */
@@ -121,6 +119,15 @@ void face_cut(struct buf *out, const char *s, int columns, bool pad)
     if (pad && width < columns)
         buf_addf(out, "%*s", columns - width, "");
     buf_finish(&line);
+}
+
+/* For readline. */
+static void show_prompt(const struct face *f)
+{
+    const char *name = f->edit ? "edit>" : "you>";
+    char *text = term_color(TERM_OUT) ? mem_printf("\1\x1b[1m\2%s\1\x1b[0m\2 ", name) : mem_printf("%s ", name);
+    prompt_show(text);
+    free(text);
 }
 
 /* ---- the progress of a turn ---- */
@@ -681,7 +688,7 @@ static void on_discard(void *arg, const char *text)
         f->edit = 0;
         face_note("left as it was");
         term_say(TERM_OUT, "\n");
-        prompt_show(PROMPT);
+        show_prompt(f);
     }
     if (f->h && !hist_read_only(f->h))
         hist_input_add(f->h, chat_session(f->chat), text, NULL);
@@ -744,7 +751,7 @@ static void idle(struct face *f)
     if (f->gap)
         term_say(TERM_OUT, "\n");
     f->gap = false;
-    prompt_show(f->edit ? EDIT_PROMPT : PROMPT);
+    show_prompt(f);
 }
 
 /* ---- the loop ---- */

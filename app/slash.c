@@ -34,6 +34,7 @@ static const struct slash table[] = {
     {"delete", "[SESSION]", "delete this session, or another one", ARG_SESSION, true, slash_delete},
     {"undelete", "[SESSION]", "bring a deleted session back (for 30 days)", ARG_DELETED, true, slash_undelete},
     {"search", "WORDS", "find words in all sessions", ARG_TEXT, true, slash_search},
+    {"export", "[md|json] [FILE]", "write this session to a file", ARG_EXPORT, true, slash_export},
     {"regen", "", "answer the last prompt once more", ARG_NONE, false, slash_regen},
     {"edit", "[N]", "change the last (the N-th latest) prompt", ARG_NONE, false, slash_edit},
     {"system", "[TEXT|-]", "show, set or take away the system prompt", ARG_TEXT, false, slash_system},

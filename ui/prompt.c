@@ -34,6 +34,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/sane.h"
 #include "base/utf8.h"
 
 #define PASTE_BEGIN "\x1b[200~"
@@ -142,11 +143,47 @@ static void display_nothing(void)
 {
 }
 
+/* Bytes that the first n of the line take on the screen. */
+static int shown_at(int n)
+{
+    struct buf b = BUF_INIT(SIZE_MAX / 2);
+    sane_text(&b, rl_line_buffer, (size_t)(n < rl_end ? n : rl_end));
+    int len = (int)b.len;
+    buf_finish(&b);
+    return len;
+}
+
+/*
+ * Readline draws what stands in its buffer; what must not reach the terminal as it is (bad bytes, characters that reorder or hide text, from
+ * a paste or the history) is drawn in its visible form instead.
+ */
+static void display(void)
+{
+    struct buf b = BUF_INIT(SIZE_MAX / 2);
+    sane_text(&b, rl_line_buffer, (size_t)rl_end);
+    if (b.len == (size_t)rl_end && !memcmp(buf_str(&b), rl_line_buffer, b.len)) {
+        rl_redisplay();
+    } else {
+        char *line = rl_line_buffer;
+        int point = rl_point, end = rl_end, mark = rl_mark, at = shown_at(rl_point), mark_at = shown_at(rl_mark);
+        rl_line_buffer = b.data;
+        rl_end = (int)b.len;
+        rl_point = at < rl_end ? at : rl_end;
+        rl_mark = mark_at < rl_end ? mark_at : rl_end;
+        rl_redisplay();
+        rl_line_buffer = line;
+        rl_point = point;
+        rl_end = end;
+        rl_mark = mark;
+    }
+    buf_finish(&b);
+}
+
 static void set_shown(bool on)
 {
     shown = on;
     rl_tty_set_echoing(on);
-    rl_redisplay_function = on ? rl_redisplay : display_nothing;
+    rl_redisplay_function = on ? display : display_nothing;
 }
 
 bool prompt_shown(void)
@@ -169,7 +206,7 @@ void prompt_show(const char *text)
     }
     set_shown(true);
     rl_on_new_line();
-    rl_redisplay();
+    display();
 }
 
 void prompt_hide(void)
@@ -186,8 +223,13 @@ void prompt_hide(void)
 
 void prompt_winch(void)
 {
-    if (is_open)
-        rl_resize_terminal();
+    if (!is_open)
+        return;
+    /* With a display function of another it would draw the prompt once more; this one is drawn over. */
+    if (shown)
+        rl_redisplay_function = rl_redisplay;
+    rl_resize_terminal();
+    set_shown(shown);
 }
 
 /* ---- text in and out of the line ---- */
@@ -564,7 +606,7 @@ void prompt_interrupt(void)
         return;
     }
     rl_point = rl_end;
-    rl_redisplay();
+    display();
     fputs("^C\n", rl_outstream);
     fflush(rl_outstream);
     set_shown(false);
@@ -768,7 +810,7 @@ void prompt_resume(void)
         return;
     set_shown(true);
     rl_on_new_line();
-    rl_redisplay();
+    display();
 }
 
 const char *prompt_library(void)

@@ -1,4 +1,6 @@
 """The line face: prompts, answers, commands."""
+import json
+
 import p
 from person import Person, plain, query, turns
 
@@ -164,7 +166,7 @@ def test_sessions():
         p.eq(query(h, "SELECT count(*) FROM session WHERE deleted_ms IS NULL"), [(3,)])
     with p.Home(ECHO) as h, Person(h) as me:
         for line, want in (("/sessions", "there is no session yet"), ("/delete", "nothing to delete"), ("/rename x", "begins with its first prompt"),
-                           ("/undelete", "no session is deleted"), ("/open", "/open takes"), ("/thought", "no answer yet"),
+                           ("/export", "nothing to export"), ("/undelete", "no session is deleted"), ("/open", "/open takes"), ("/thought", "no answer yet"),
                            ("/stats", "no answer yet"), ("/edit", "no prompt to edit yet"), ("/sessions many", "/sessions takes")):
             me.say(line)
             me.see(want)
@@ -227,6 +229,9 @@ def test_completion():
         me.see("[stats yes]")
         me.type("/mod<tab>scr<tab><enter>")
         me.see("scripted.gguf answers from here on")
+        me.ask("for a session", "You said")
+        me.type("/exp<tab>js<tab>./out.json<enter>")
+        me.see("out.json")
         me.leave()
 
 
@@ -270,7 +275,7 @@ def test_settings():
         me.leave()
 
 
-def test_raw():
+def test_raw_and_export():
     with p.Home(ECHO) as h, Person(h) as me:
         me.ask("show me", "You said: show me")
         me.say("/raw")
@@ -278,6 +283,19 @@ def test_raw():
         me.see(" tokens")
         me.see("you> ")
         p.eq(len(turns(h)), 2)
+        me.say("/export")
+        me.see("[hadal-")
+        me.see(".md, ")
+        name, = [f.name for f in h.dir.iterdir() if f.suffix == ".md"]
+        p.has((h.dir / name).read_text(), "You said: show me")
+        me.say(f"/export {name}")
+        me.see("exists already; name another file")
+        me.say("/export json it's here.json")
+        me.see("[it's here.json, ")
+        p.has(json.dumps(json.loads((h.dir / "it's here.json").read_text())), "You said: show me")
+        me.say("/export no/such/folder.md")
+        me.see("hadal: ")
+        me.see("you> ")
         me.leave()
 
 
@@ -286,7 +304,7 @@ def test_nothing_saved():
         p.has(me.text(), ", not saved. ")
         me.ask("secret", "You said: secret")
         me.ask("/regen", "You said: secret")
-        for command in ("sessions", "open x", "rename x", "delete", "undelete", "search x"):
+        for command in ("sessions", "open x", "rename x", "delete", "undelete", "search x", "export"):
             me.say("/" + command)
             me.see(f"nothing is saved in this chat (-n), so /{command.split()[0]} has nothing to work on")
         me.say("/edit")

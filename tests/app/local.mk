@@ -65,6 +65,6 @@ TESTS += $(CLI_TESTS)
 EXTRA_DIST += %D%/p.py $(CLI_TESTS)
 
 # The line face on a pseudo-terminal; person.py plays the person.
-LINE_TESTS = %D%/line_chat.py
+LINE_TESTS = %D%/line_chat.py %D%/line_crash.py %D%/line_screen.py
 TESTS += $(LINE_TESTS)
 EXTRA_DIST += %D%/person.py $(LINE_TESTS)

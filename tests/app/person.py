@@ -23,6 +23,7 @@ PATIENCE = 15  # seconds; sanitizers and a busy machine included
 def query(home, sql, *args):
     """All rows; BLOBs as text."""
     db = sqlite3.connect(f"file:{home.dir}/data/hadal/history.db?mode=ro", uri=True, timeout=10)
+    db.text_factory = lambda b: b.decode("utf-8", "backslashreplace")
     try:
         rows = db.execute(sql, args).fetchall()
     finally:

@@ -59,7 +59,7 @@ static void on_line(void *arg, char *text)
     else if (!strcmp(text, "show"))
         hidden = false;
     else if (!strcmp(text, "fill"))
-        prompt_prefill("one\ntwo \x1b[2J\xc2\x9b\xc3\xa4");
+        prompt_prefill("one\ntwo \x1b[2J\xc2\x9b\xc3\xa4\xe2\x80\xae");
     if (!hidden)
         prompt_show("you> ");
     free(text);
@@ -461,9 +461,9 @@ static void t_prefill(void **state)
     start(&p, "", "xterm", false);
     type(&p, "fill\r");
     hear(&p, "L fill");
-    see(&p, "one\r\n\rtwo [2J\xc3\xa4"); /* no control characters */
+    see(&p, "one\r\n\rtwo [2J\xc3\xa4<U+202E>"); /* no control characters, and what hides is shown */
     type(&p, "!\r");
-    hear(&p, "L one\\x0atwo [2J\xc3\xa4!");
+    hear(&p, "L one\\x0atwo [2J\xc3\xa4\xe2\x80\xae!");
     leave(&p);
 }
 
