@@ -201,6 +201,7 @@ int hist_begin(struct hist *h, struct err *err)
     ASSERT(!h->nested);
     int rc = db_begin(h, err);
     h->nested = rc == 0;
+    h->n_fresh_before = h->n_fresh;
     return rc;
 }
 
@@ -209,12 +210,16 @@ int hist_commit(struct hist *h, struct err *err)
     ASSERT(h->nested);
     int rc = db_begin(h, err); /* is it still there? */
     h->nested = false;
-    return db_end(h, rc, err);
+    rc = db_end(h, rc, err);
+    if (rc != 0)
+        h->n_fresh = h->n_fresh_before; /* another program may get these ids now */
+    return rc;
 }
 
 void hist_rollback(struct hist *h)
 {
     h->nested = false;
+    h->n_fresh = h->n_fresh_before;
     db_end(h, ERR_HISTORY, NULL);
 }
 

@@ -42,6 +42,7 @@ enum sql_id {
     SQL_SESSION_DELETE,
     SQL_SESSION_UNDELETE,
     SQL_SESSION_USED,
+    SQL_SESSION_LISTED,
     SQL_SESSION_MODEL,
     SQL_SESSION_HEAD,
     SQL_SESSION_HEAD_GET,
@@ -114,7 +115,7 @@ struct hist {
     struct live *live;
     size_t n_live;
     int64_t *fresh; /* sessions that this handle has made */
-    size_t n_fresh;
+    size_t n_fresh, n_fresh_before; /* before: when hist_begin was called */
 };
 
 /* ---- db.c ---- */

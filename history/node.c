@@ -14,6 +14,7 @@
 
 #define BEAT_MS 60000 /* a sign of life while text comes */
 #define TITLE_COLUMNS 60
+#define TITLE_WITHIN 4096 /* bytes of a prompt in which a title is looked for */
 
 static const char *const roles[] = {"system", "user", "assistant", "tool"};
 static const char *const states[] = {"streaming", "final", "interrupted", "error"};
@@ -106,6 +107,7 @@ static char *make_title(const char *s, size_t n)
     size_t word_end = 0, fit_end = 0; /* where "..." could follow: behind a word, behind any character */
     int columns = 0, marks = 0;
     bool space = false;
+    n = n < TITLE_WITHIN ? n : TITLE_WITHIN;
     for (size_t i = 0, len; i < n; i += len) {
         uint32_t cp = utf8_decode(s + i, n - i, &len);
         if (cp == '\n' || cp == '\r') {
@@ -320,6 +322,8 @@ int hist_node_put(struct hist *h, int64_t session, int64_t parent, enum hist_rol
         rc = add_part(h, node, (int64_t)i, parts[i].kind, parts[i].text, parts[i].n, err);
     if (rc == 0)
         rc = search_index(h, node, err);
+    if (rc == 0)
+        rc = db_run(h, db_bind(h, SQL_SESSION_LISTED, "i", session), err);
     rc = db_end(h, rc, err);
     if (rc == 0)
         *id = node;
@@ -360,9 +364,14 @@ int turn_recover(struct hist *h, struct err *err)
 void turn_abandon(struct hist *h)
 {
     while (h->n_live) {
-        int64_t node = h->live[--h->n_live].node;
-        if (db_begin(h, NULL) == 0)
-            db_end(h, close_node(h, node, HIST_INTERRUPTED, NULL), NULL);
+        int64_t session, node = h->live[--h->n_live].node;
+        enum hist_state state;
+        if (db_begin(h, NULL) != 0)
+            continue;
+        int rc = find_node(h, node, &session, &state, NULL);
+        if (rc == 0 && state == HIST_STREAMING)
+            rc = close_node(h, node, HIST_INTERRUPTED, NULL);
+        db_end(h, rc, NULL);
     }
 }
 

@@ -204,8 +204,8 @@ static int only_one(struct hist *h, sqlite3_stmt *st, const char *what, int64_t 
             *id = sqlite3_column_int64(st, 0);
         if (strcasecmp(title, what) == 0 && ++exact)
             exact_id = sqlite3_column_int64(st, 0);
-        char low[7];
-        for (int i = 0; i < 7; i++)
+        char low[7] = "";
+        for (int i = 0; i < 6 && strlen(uid) == 26; i++)
             low[i] = (char)(uid[20 + i] >= 'A' && uid[20 + i] <= 'Z' ? uid[20 + i] + 32 : uid[20 + i]);
         if (*n <= 3)
             buf_addf(names, "%s%s \"%.60s\"", *n > 1 ? ", " : "", low, title);

@@ -38,7 +38,9 @@ const char *const sql_text[SQL_COUNT] = {
     [SQL_SESSION_BY_TITLE] = "SELECT s.id, s.uid, s.title FROM doc_fts f CROSS JOIN node n ON n.id = f.rowid"
                              " CROSS JOIN session s ON s.id = n.session_id"
                              " WHERE doc_fts MATCH ?1 AND (s.deleted_ms IS NOT NULL) = ?2 ORDER BY s.place DESC",
-    [SQL_SESSION_TITLE] = "UPDATE session SET title = ?2, title_src = ?3 WHERE id = ?1",
+    /* What a person chose is changed by a person only. */
+    [SQL_SESSION_TITLE] = "UPDATE session SET title = iif(?3 = 'user' OR title_src <> 'user', ?2, title),"
+                          " title_src = iif(title_src = 'user', title_src, ?3) WHERE id = ?1",
     [SQL_SESSION_SYSTEM] = "UPDATE session SET system = ?2 WHERE id = ?1",
     [SQL_SESSION_PARAMS] = "UPDATE session SET params = ?2 WHERE id = ?1",
     [SQL_SESSION_DRAFT] = "UPDATE session SET draft = ?2 WHERE id = ?1 AND draft IS NOT ?2",
@@ -48,6 +50,7 @@ const char *const sql_text[SQL_COUNT] = {
     [SQL_SESSION_USED] = "UPDATE session SET updated_ms = ?2,"
                          " place = max(?2, coalesce((SELECT place + 1 FROM session WHERE id <> ?1 AND place IS NOT NULL"
                          " ORDER BY place DESC LIMIT 1), 0)) WHERE id = ?1",
+    [SQL_SESSION_LISTED] = "UPDATE session SET place = updated_ms WHERE id = ? AND place IS NULL",
     [SQL_SESSION_MODEL] = "UPDATE session SET model_id = ?2 WHERE id = ?1",
     [SQL_SESSION_HEAD] = "UPDATE session SET head_id = ?2 WHERE id = ?1",
     [SQL_SESSION_HEAD_GET] = "SELECT head_id, title_src, title FROM session WHERE id = ?",
@@ -112,7 +115,7 @@ const char *const sql_text[SQL_COUNT] = {
                       " SELECT node_id, title, prompt, answer, reasoning FROM doc WHERE node_id = ?",
     [SQL_INDEX_DROP] = "INSERT INTO doc_fts(doc_fts, rowid, title, prompt, answer, reasoning)"
                        " SELECT 'delete', node_id, title, prompt, answer, reasoning FROM doc WHERE node_id = ?",
-    [SQL_FIRST_NODE] = "SELECT min(n.id), s.title FROM node n JOIN session s ON s.id = n.session_id WHERE n.session_id = ?",
+    [SQL_FIRST_NODE] = "SELECT (SELECT min(id) FROM node WHERE session_id = s.id), s.title FROM session s WHERE s.id = ?",
     [SQL_SEARCH] = "SELECT n.session_id, n.id, s.uid, s.title, snippet(doc_fts, -1, char(1), char(2), '…', 24), n.role, n.created_ms"
                    " FROM doc_fts f CROSS JOIN node n ON n.id = f.rowid CROSS JOIN session s ON s.id = n.session_id"
                    " WHERE doc_fts MATCH ?1 AND rank MATCH 'bm25(8.0, 4.0, 1.0, 0.3)' AND s.deleted_ms IS NULL"

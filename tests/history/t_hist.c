@@ -166,6 +166,7 @@ static void lists(void **state)
     OK(hist_session_rename(h, a, "Alphabet", true, E));
     OK(hist_session_find(h, "alphabet", false, &id, E));
     assert_int_equal(id, a);
+    OK(hist_session_rename(h, a, "not this", false, E));
     OK(hist_session_find(h, "sort", false, &id, E));
     assert_int_equal(id, c);
     th_turn(h, a, 0, "more", "x"); /* a person's title stays */
@@ -206,8 +207,16 @@ static void settings(void **state)
     assert_null(info.system);
     assert_null(info.draft);
     hist_session_finish(&info);
-    int64_t empty = th_session(h);
+    int64_t empty = th_session(h), undone;
+    OK(hist_begin(h, E));
+    undone = th_session(h);
+    hist_rollback(h);
+    struct hist *other = th_open(); /* gets the same id */
+    assert_int_equal(th_session(other), undone);
     hist_close(h);
+    int64_t node;
+    OK(hist_turn_begin(other, undone, 0, "x", 1, NULL, &node, E));
+    hist_close(other);
     h = th_open();
     assert_int_equal(hist_session_get(h, empty, &info, NULL), ERR_HISTORY);
     hist_close(h);

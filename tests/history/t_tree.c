@@ -285,6 +285,9 @@ static void long_and_wide(void **state)
     OK(hist_head_set(h, s, at, E));
     OK(hist_commit(h, E));
     struct hist_path p;
+    int64_t newest;
+    OK(hist_session_find(h, NULL, false, &newest, E));
+    assert_int_equal(newest, s);
     OK(hist_path_get(h, s, 0, &p, E));
     assert_int_equal(p.n, N);
     assert_int_equal(p.at[1].n_versions, N + 1);
