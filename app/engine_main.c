@@ -240,16 +240,24 @@ static int render(struct run *r, struct err *err)
     return rc;
 }
 
+/* at_least: `n` is a lower bound. */
+static int too_long(const struct run *r, bool at_least, size_t n, struct err *err)
+{
+    bool chat = false;
+    for (size_t i = 0; i < r->job->n_msgs; i++)
+        chat = chat || r->job->msgs[i].role == 2;
+    return err_set(err, ERR_TOOLONG, "the %s too long: %s%zu tokens, and the context holds %d with the answer; %s, or give more room with --ctx",
+                   chat ? "chat with this prompt is" : "prompt is", at_least ? "at least " : "", n, r->st.n_ctx,
+                   chat ? "begin a new chat, shorten the prompt" : "shorten it");
+}
+
 /* A text that cannot fit is refused by its size: reading 100 MB into tokens takes a while. */
 static int tokenize(struct run *r, struct err *err)
 {
     const struct tok *t = model_tok(r->s->model);
-    size_t least = r->prompt.len / r->s->longest;
-    int room = r->st.n_ctx - 1; /* one position for the answer */
-    if (least > (size_t)room && !r->job->prompt_only)
-        return err_set(err, ERR_TOOLONG,
-                       "the prompt is too long: at least %zu tokens, and the context holds %d with the answer; shorten it, or give more room with --ctx",
-                       least, r->st.n_ctx);
+    size_t least = r->prompt.len / r->s->longest, room = (size_t)r->st.n_ctx - 1; /* one position for the answer */
+    if (least > room && !r->job->prompt_only)
+        return too_long(r, true, least, err);
     int32_t bos = tok_bos(t);
     if (tok_add_bos(t) && bos >= 0)
         tok_ids_add(&r->ids, bos);
@@ -260,11 +268,7 @@ static int tokenize(struct run *r, struct err *err)
         r->ids.n--;
     }
     r->st.n_prompt = r->ids.n < INT32_MAX ? (int)r->ids.n : INT32_MAX;
-    if (r->st.n_prompt > room && !r->job->prompt_only)
-        return err_set(err, ERR_TOOLONG,
-                       "the prompt is too long: %d tokens, and the context holds %d with the answer; shorten it, or give more room with --ctx",
-                       r->st.n_prompt, r->st.n_ctx);
-    return 0;
+    return r->ids.n > room && !r->job->prompt_only ? too_long(r, false, r->ids.n, err) : 0;
 }
 
 /* ---- the answer ---- */

@@ -184,7 +184,7 @@ static void what_does_not_fit(void **state)
     ask(c, "hi");
     assert_string_equal(heard.end.stop, "context"); /* never ends by itself */
     assert_int_equal(heard.end.stats.n_used, 200);
-    assert_int_equal(heard.notices, 1); /* 80 and 95 % came in one piece, or one after the other */
+    assert_in_range(heard.notices, 1, 2); /* 80 and 95 %, which may come in one piece */
     ask(c, "more");
     assert_int_equal(heard.state, HIST_ERROR);
     assert_int_equal(heard.end.err.code, ERR_TOOLONG);
