@@ -124,6 +124,7 @@ static bool filter(void)
         return false;
     /* The filter must not switch on store-bypass protection, which older kernels tie to it: it slows down arithmetic. And a tree, not a list. */
     seccomp_attr_set(c, SCMP_FLTATR_CTL_SSB, 1);
+    seccomp_attr_set(c, SCMP_FLTATR_CTL_TSYNC, 1); /* threads that a library made before main, too */
     seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     int rc = 0;
     for (size_t i = 0; i < sizeof denied / sizeof *denied; i++)

@@ -343,45 +343,63 @@ static void its_file_changes(void **state)
 
 /* ---- the process ---- */
 
-static void status_line(int pid, const char *key, char *out, size_t size)
+/* The value of a line of /proc/PID/task/TID/status. */
+static const char *status_of(int pid, const char *tid, const char *key)
 {
-    char path[64], line[200];
-    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    static char line[200];
+    char path[96];
+    snprintf(path, sizeof path, "/proc/%d/task/%s/status", pid, tid);
     FILE *f = fopen(path, "r");
     assert_non_null(f);
-    *out = 0;
-    while (fgets(line, sizeof line, f))
-        if (strncmp(line, key, strlen(key)) == 0)
-            snprintf(out, size, "%.*s", (int)strcspn(line + strlen(key), "\n"), line + strlen(key));
+    while (fgets(line, sizeof line, f) && strncmp(line, key, strlen(key)) != 0)
+        line[0] = 0;
     fclose(f);
+    line[strcspn(line, "\n")] = 0;
+    return line[0] ? line + strlen(key) : line;
+}
+
+static int entries(const char *dir, int pid, void (*each)(int pid, const char *name))
+{
+    char path[64];
+    int n = 0;
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, dir);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));)
+        if (e->d_name[0] != '.') {
+            n++;
+            if (each)
+                each(pid, e->d_name);
+        }
+    closedir(d);
+    return n;
+}
+
+static void confined(int pid, const char *tid)
+{
+    assert_string_equal(status_of(pid, tid, "NoNewPrivs:\t"), "1");
+    assert_string_equal(status_of(pid, tid, "Seccomp:\t"), "2");
 }
 
 static void it_is_confined_and_deaf(void **state)
 {
     (void)state;
     struct chat *c = open_chat(true);
-    char value[100], path[64];
+    char self[16];
     begin(c, "go");
     until(c, 't');
     int pid = engine_of();
-    status_line(pid, "SigIgn:\t", value, sizeof value);
-    unsigned long long ignored = strtoull(value, NULL, 16);
+    snprintf(self, sizeof self, "%d", pid);
+    unsigned long long ignored = strtoull(status_of(pid, self, "SigIgn:\t"), NULL, 16);
     assert_true(ignored >> (SIGINT - 1) & 1);
     assert_true(ignored >> (SIGTERM - 1) & 1);
     assert_true(ignored >> (SIGHUP - 1) & 1);
 #ifndef HADAL_SANITIZED
-    status_line(pid, "NoNewPrivs:\t", value, sizeof value);
-    assert_string_equal(value, "1");
-    status_line(pid, "Seccomp:\t", value, sizeof value);
-    assert_string_equal(value, "2");
+    assert_int_equal(entries("task", pid, confined), 3); /* generation, control, one of the pool: no library's */
+#else
+    (void)confined;
 #endif
-    snprintf(path, sizeof path, "/proc/%d/fd", pid);
-    DIR *d = opendir(path);
-    int fds = 0;
-    for (struct dirent *e; d && (e = readdir(d));)
-        fds += e->d_name[0] != '.';
-    closedir(d);
-    assert_in_range(fds, 4, 5); /* three null, the socket, the model's file; not our database */
+    assert_in_range(entries("fd", pid, NULL), 4, 5); /* three null, the socket, the model's file; not our database */
     kill(pid, SIGINT); /* as a terminal does to its process group */
     kill(pid, SIGTERM);
     run_for(c, 50);
