@@ -72,6 +72,7 @@ static void cpu_close(struct bk *b)
     free(b->partial);
     free(b->split_done);
     free(b->own);
+    free(b->index);
     free(b->rope[0].table);
     free(b->rope[1].table);
     free(b);
