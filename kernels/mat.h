@@ -42,7 +42,7 @@ void mat_pack(struct mat *m, const void *src, int r0, int r1);
 struct act {
     int n, cols;    /* tokens; elements (a multiple of 32 when a quantized matrix is to read it) */
     const float *f; /* (n, ld) float rows */
-    int ld;         /* floats between rows */
+    int ld;         /* floats between rows; a multiple of 512 is slow for float matrices (rows share cache sets) */
     void *q;        /* 8-bit form, layout private to the ISA; NULL: only float matrices will read it */
 };
 size_t act_bytes(enum isa isa, int n, int cols);
