@@ -164,8 +164,8 @@ struct cpu_gate {
     float limit;
 };
 #define CPU_GATE_STEP 32 /* rows of an item: what act_quantize rounds at least; CPU_TILE holds them with a panel more */
-/* Values [c0, c1), at most CPU_GATE_STEP, of all tokens into dst[t * ld + c]. */
-void cpu_gated(struct bk *b, int ith, const struct cpu_gate *g, const struct act *in, int c0, int c1, float *dst, int ld);
+/* Values [c0, c1), at most CPU_GATE_STEP, of all tokens: rounded into out->q if it has that, else into its rows of floats. */
+void cpu_gated(struct bk *b, int ith, const struct cpu_gate *g, const struct act *in, int c0, int c1, struct act *out);
 
 static inline bool cpu_reads_q(const struct bk_linear *w)
 {

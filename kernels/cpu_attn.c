@@ -267,27 +267,33 @@ static void run_split(const struct attn_job *j, const struct tile *t, struct til
         return;
     }
     for (int p = from; p < to; p += BK_PAGE) {
-        const void *k = page_of(j, t->head, p);
+        const void *k = page_of(j, t->head, p), *next = page_of(j, t->head, from) + j->half_at;
+        if (p + BK_PAGE < to)
+            next = page_of(j, t->head, p + BK_PAGE);
         if (!tile_sees(j, t, p))
             continue;
         if (wide) {
             vec->widen(k, m->page, BK_PAGE * a->d_k);
             k = m->page;
         }
-        vec->scores(m->row, t->rows, k, j->half && !wide, a->d_k, m->s + (p - base));
+        vec->scores(m->row, t->rows, k, j->half && !wide, a->d_k, m->s + (p - base), next);
     }
     for (int r = 0; r < t->rows; r++)
         soften(j, t, m, r, base, from, to);
     for (int p = from; p < to; p += BK_PAGE) {
-        const void *v = page_of(j, t->head, p) + j->half_at;
+        const char *v = page_of(j, t->head, p) + j->half_at, *next = v;
         int n = min(BK_PAGE, to - p);
         if (!tile_sees(j, t, p))
             continue;
+        if (p + BK_PAGE < to)
+            next = page_of(j, t->head, p + BK_PAGE) + j->half_at;
+        else if (t->hi >= base + VEC_SPLIT) /* K of the next split, which this thread is likely to have next */
+            next = page_of(j, t->head, base + VEC_SPLIT);
         if (wide) {
-            vec->widen(v, m->page, n * j->d_vp);
-            v = m->page;
+            vec->widen((const void *)v, m->page, n * j->d_vp);
+            v = (const char *)m->page;
         }
-        vec->values(m->s + (p - base), t->rows, v, j->half && !wide, j->d_vp, n, m->o1, first);
+        vec->values(m->s + (p - base), t->rows, v, j->half && !wide, j->d_vp, n, m->o1, first, next);
         first = false;
     }
 }
@@ -511,8 +517,11 @@ static int cut(struct attn_job *j, struct err *err)
 static int run(struct bk *b, const struct bk_attn_gqa *a, bool core, struct cpu_seen seen, struct err *err)
 {
     static const struct bk_norm none;
-    struct attn_job j = {.b = b, .a = a, .core = core, .seen = seen, .fused = !a->k.w, .k_at = a->n_head * a->d_k, .v_at = (a->n_head + a->n_kv) * a->d_k,
-                         .group = a->n_head / a->n_kv, .d_vp = (a->d_v + VEC_PAD - 1) / VEC_PAD * VEC_PAD, .half = b->kv->type == BK_KV_F16};
+    struct attn_job j = {.b = b, .a = a, .core = core, .seen = seen, .fused = !a->k.w, .half = b->kv->type == BK_KV_F16};
+    j.k_at = a->n_head * a->d_k;
+    j.v_at = j.k_at + a->n_kv * a->d_k;
+    j.group = a->n_head / a->n_kv;
+    j.d_vp = (a->d_v + VEC_PAD - 1) / VEC_PAD * VEC_PAD;
     size_t e = j.half ? 2 : 4;
     j.q_norm = a->norm_wide ? &none : &a->q_norm;
     j.k_norm = a->norm_wide ? &none : &a->k_norm;

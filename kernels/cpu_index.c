@@ -30,7 +30,7 @@ static void score_page(const struct select_job *j, int ith, int t, int page)
     const float **rows = j->rows + (size_t)ith * (size_t)x->n_head, *w = j->w + (size_t)t * (size_t)j->ld_w;
     for (int h = 0; h < x->n_head; h++)
         rows[h] = j->q + (size_t)t * (size_t)j->ld_q + (size_t)h * (size_t)x->d;
-    j->b->vec->scores(rows, x->n_head, cpu_extra(j->b->kv, j->layer, page), false, x->d, s);
+    j->b->vec->scores(rows, x->n_head, cpu_extra(j->b->kv, j->layer, page), false, x->d, s, NULL);
     memset(out, 0, BK_PAGE * sizeof *out);
     for (int h = 0; h < x->n_head; h++)
         for (int i = 0; i < BK_PAGE; i++) {

@@ -206,6 +206,14 @@ void act_quantize(struct act *a, enum isa isa, int t0, int t1, int c0, int c1)
 /* Packed weights are unpacked in groups of panels, so that a panel of activations serves several while it is in the nearest cache. */
 enum { GROUP_PANELS = 4, GROUP_BYTES = 256 * 1024 };
 
+void act_quantize_from(struct act *a, enum isa isa, int t0, int t1, int c0, int c1, const float *src, int ld)
+{
+    struct act other = *a;
+    other.f = (const float *)((uintptr_t)src - ((size_t)t0 * (size_t)ld + (size_t)c0) * sizeof *src); /* where (0, 0) would be */
+    other.ld = ld;
+    act_quantize(&other, isa, t0, t1, c0, c1);
+}
+
 size_t mat_scratch_bytes(enum isa isa, int max_cols, int max_tokens)
 {
     (void)max_tokens;
