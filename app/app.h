@@ -30,12 +30,16 @@ void sig_close(void);
 /* ---- history ---- */
 /* As the settings ask: *out is NULL with -n. A notice of hist_open (newer schema, read-only) is said on stderr. */
 int app_history(const struct conf *c, bool read_only, struct hist **out, struct err *err);
+/* report() of what stood in the way of a prompt; where it was the history, with the hint that -n does without. */
+int app_failed(const struct err *err);
 /* The session that -c or -s names; *id 0: a new one. */
 int app_session(const struct conf *c, struct hist *h, int64_t *id, struct err *err);
 /* The short id that a person sees and types: the last 6 characters of a ULID, lower case. */
 void short_id(const char *uid, char out[7]);
 /* "now", "5 min", "3 h", "tue", "14 Aug", "2025-03-01": when something was, seen from now. Both in milliseconds since 1970. */
 void when_text(int64_t then_ms, int64_t now_ms, char out[16]);
+/* "8,932" */
+const char *count_text(uint64_t n, char out[32]);
 
 /* ---- faces: each owns its poll loop and returns the exit status ---- */
 /* conf is the program's (the line face changes it by /set); h may be NULL. */

@@ -20,8 +20,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/path.h"
-#include "model/template.h"
 
 #define SAVE_MS 250    /* text waits at most so long */
 #define RETRY_MS 1000  /* after a failure to save */
@@ -29,7 +27,6 @@
 #define END_LOCK_MS 1000
 #define PATIENT_MS 5000
 #define SILENT_MS 60000 /* of an engine before the face is told */
-#define MAX_TEMPLATE (1u << 20)
 #define FILE_AT 1
 
 struct waiting {
@@ -247,29 +244,6 @@ static uint64_t draw_seed(void)
     return seed;
 }
 
-/* The template's text, or its name; NULL: the model's own. */
-static int get_template(const char *name, char **out, struct err *err)
-{
-    struct tmpl *t;
-    *out = NULL;
-    if (!name || !*name)
-        return 0;
-    if (path_is_regular(name)) {
-        struct buf b = BUF_INIT(MAX_TEMPLATE);
-        int rc = path_read(name, &b, err);
-        if (rc)
-            buf_finish(&b);
-        else
-            *out = buf_take(&b);
-        return rc;
-    }
-    if (tmpl_open(name, strlen(name), &t, NULL))
-        return err_set(err, ERR_INPUT, "there is no template \"%s\": neither a file nor one that is built in (chatml)", name);
-    tmpl_close(t);
-    *out = mem_strdup(name);
-    return 0;
-}
-
 static const char *system_text(const struct chat *c)
 {
     return c->system_own ? c->system : c->conf->system;
@@ -282,7 +256,7 @@ static int make_job(struct chat *c, size_t n, struct job **out, struct err *err)
     struct job *j = job_new();
     int rc = conf_model_path(conf->model, &j->model_path, err);
     if (!rc)
-        rc = get_template(conf->tmpl, &j->tmpl, err);
+        rc = conf_template(conf->tmpl, &j->tmpl, err);
     if (rc) {
         job_free(j);
         return rc;
@@ -641,6 +615,11 @@ void chat_flush(struct chat *c)
     char *text = mem_printf("%s; the end of the last answer is not saved", err.msg);
     tell(c, text);
     free(text);
+}
+
+bool chat_saved(const struct chat *c)
+{
+    return !c->turn.node;
 }
 
 void chat_destroy(struct chat *c)

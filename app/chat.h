@@ -66,6 +66,7 @@ int chat_tokens(const struct chat *c); /* of the answer so far, thoughts include
 void chat_stop(struct chat *c); /* the answer ends as interrupted, and is kept */
 /* Saves what waits, and waits for a lock if it must; for the end of the program (chat_destroy does it, too). */
 void chat_flush(struct chat *c);
+bool chat_saved(const struct chat *c); /* history has all of it, or is not wanted */
 const struct gen_stats *chat_stats(const struct chat *c); /* of the last turn, or NULL */
 uint64_t chat_seed(const struct chat *c);                 /* of the last turn */
 

@@ -10,8 +10,6 @@
 #include "base/mem.h"
 #include "model/template.h"
 
-#define TEMPLATE_MAX (1 << 20)
-
 struct rendering {
     bool help;
     char *model, *tmpl;
@@ -75,19 +73,21 @@ static int render(const json_t *j, const struct tmpl *t, const struct tok *tok, 
     return rc;
 }
 
-/* The template's text: --template, or the file's own. */
-static int template_text(const struct rendering *o, const struct gguf *g, struct buf *out, struct err *err)
+/* --template, or the file's own. *text must outlive *out. */
+static int open_template(const struct rendering *o, const struct gguf *g, char **text, struct tmpl **out, struct err *err)
 {
     struct gguf_str s;
-    if (o->tmpl)
-        return conf_template(o->tmpl, out, err);
-    int rc = gguf_get_str(g, "tokenizer.chat_template", &s, err);
+    int rc = conf_template(o->tmpl, text, err);
+    if (rc)
+        return rc;
+    if (*text)
+        return tmpl_open(*text, strlen(*text), out, err);
+    rc = gguf_get_str(g, "tokenizer.chat_template", &s, err);
     if (rc < 0)
         return rc;
     if (!rc)
         return err_set(err, ERR_FORMAT, "%s has no chat template; --template chatml gives it one", gguf_path(g));
-    buf_add(out, s.s, s.n);
-    return 0;
+    return tmpl_open(s.s, s.n, out, err);
 }
 
 static int run(int argc, char **argv)
@@ -99,7 +99,8 @@ static int run(int argc, char **argv)
         struct gguf *g = NULL;
         struct tok *tok = NULL;
         struct tmpl *t = NULL;
-        struct buf text = BUF_INIT(TEMPLATE_MAX), in = {0}, out = BUF_INIT(SIZE_MAX);
+        char *text = NULL;
+        struct buf in = {0}, out = BUF_INIT(SIZE_MAX);
         struct err e;
         json_error_t je;
         json_t *j = NULL;
@@ -107,9 +108,7 @@ static int run(int argc, char **argv)
         if (!rc && g)
             rc = tok_open(g, &tok, &e);
         if (!rc)
-            rc = template_text(&o, g, &text, &e);
-        if (!rc)
-            rc = tmpl_open(buf_str(&text), text.len, &t, &e);
+            rc = open_template(&o, g, &text, &t, &e);
         if (!rc)
             rc = cmd_stdin(&in, &e);
         if (!rc && !(j = json_loadb(buf_str(&in), in.len, JSON_ALLOW_NUL, &je)))
@@ -120,8 +119,8 @@ static int run(int argc, char **argv)
         json_decref(j);
         buf_finish(&out);
         buf_finish(&in);
-        buf_finish(&text);
         tmpl_close(t);
+        free(text);
         tok_close(tok);
         gguf_close(g);
     }

@@ -21,8 +21,10 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/utf8.h"
+#include "model/template.h"
 
 #define CONFIG_MAX (1 << 20)
+#define TEMPLATE_MAX (1 << 20)
 #define DEFAULT_MODEL "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 void conf_init(struct conf *c)
@@ -383,11 +385,23 @@ int conf_model_path(const char *name, char **path, struct err *err)
     return rc;
 }
 
-int conf_template(const char *name, struct buf *out, struct err *err)
+int conf_template(const char *name, char **out, struct err *err)
 {
-    if (!strchr(name, '/') && !path_is_regular(name)) {
-        buf_addstr(out, name);
+    struct tmpl *t;
+    *out = NULL;
+    if (!name || !*name)
         return 0;
+    if (path_is_regular(name)) {
+        struct buf b = BUF_INIT(TEMPLATE_MAX);
+        int rc = path_read(name, &b, err);
+        if (!rc)
+            *out = buf_take(&b);
+        buf_finish(&b);
+        return rc;
     }
-    return path_read(name, out, err);
+    if (tmpl_open(name, strlen(name), &t, NULL))
+        return err_set(err, ERR_USAGE, "there is no template \"%.200s\": neither a file nor one that is built in (chatml)", name);
+    tmpl_close(t);
+    *out = mem_strdup(name);
+    return 0;
 }

@@ -50,8 +50,8 @@ const char *conf_setting(const struct conf *c, int i, const char **help, struct 
 /* Resolves -m to a file: a path, a name (with or without .gguf) in $XDG_DATA_HOME/hadal/models/ (its unique part is enough), or
  * NULL: the default model there, else the only one. ERR_NOMODEL with what is there and what to do. Owned by the caller. */
 int conf_model_path(const char *name, char **path, struct err *err);
-/* What --template names: the text of a file, or the name itself ("chatml"), appended to out. */
-int conf_template(const char *name, struct buf *out, struct err *err);
+/* What --template names: the text of a file, or the name of one that is built in ("chatml"); NULL for NULL. Owned by the caller. */
+int conf_template(const char *name, char **out, struct err *err);
 /* The names of the files in models/, sorted, NULL behind the last; *dir: the folder. Both owned by the caller. NULL: there is no home. */
 char **conf_models(char **dir, int *n, struct err *err);
 void conf_models_free(char **list);

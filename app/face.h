@@ -62,8 +62,7 @@ void face_text(const char *s, size_t n);
 void face_prose(const char *s, size_t n);
 /* Foreign text on one line, cut to `columns` with "..." when it is longer; padded when `pad`. */
 void face_cut(struct buf *out, const char *s, int columns, bool pad);
-/* "1,318"; "9.4k" */
-void face_count(uint64_t n, char out[32]);
+/* "9.4k" */
 void face_short_count(uint64_t n, char out[16]);
 
 /* Opens a session (0: a new one) and puts its draft into the line. Reports its own errors. */

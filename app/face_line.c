@@ -39,18 +39,6 @@
 
 /* ---- words ---- */
 
-void face_count(uint64_t n, char out[32])
-{
-    char digits[24];
-    int len = snprintf(digits, sizeof digits, "%llu", (unsigned long long)n), to = 0;
-    for (int i = 0; i < len; i++) {
-        if (i && (len - i) % 3 == 0)
-            out[to++] = ',';
-        out[to++] = digits[i];
-    }
-    out[to] = 0;
-}
-
 void face_short_count(uint64_t n, char out[16])
 {
     if (n < 1000)
@@ -143,15 +131,15 @@ static void state_text(const struct turn *t, struct buf *b)
     int64_t now = clock_mono_us();
     switch (t->phase) {
     case PHASE_LOAD:
-        face_count(t->done / 1000000, a);
-        face_count(t->total / 1000000, c);
+        count_text(t->done / 1000000, a);
+        count_text(t->total / 1000000, c);
         buf_addf(b, "loading %d %%, %s of %s MB", percent(t), a, c);
         break;
     case PHASE_READ:
-        face_count(t->total, a);
+        count_text(t->total, a);
         buf_addf(b, "reading %s tokens, %d %%", a, percent(t));
         if (t->reused) {
-            face_count((uint64_t)t->reused, c);
+            count_text((uint64_t)t->reused, c);
             buf_addf(b, ", %s reused", c);
         }
         break;
@@ -229,7 +217,7 @@ static void on_prefill(void *arg, int done, int total, int reused)
     f->turn.done = (uint64_t)(done > 0 ? done : 0);
     f->turn.total = (uint64_t)(total > 0 ? total : 0);
     f->turn.reused = reused;
-    face_count(f->turn.total, n);
+    count_text(f->turn.total, n);
     snprintf(what, sizeof what, "reading %s tokens", n);
     say_progress(f, what);
     draw_status(f);
@@ -370,7 +358,7 @@ static void say_numbers(struct face *f)
             face_note("stopped");
         return;
     }
-    face_count((uint64_t)(t->raw ? s->n_prompt : s->n_out), a);
+    count_text((uint64_t)(t->raw ? s->n_prompt : s->n_out), a);
     const char *plural = (t->raw ? s->n_prompt : s->n_out) == 1 ? "" : "s";
     if (t->state == HIST_INTERRUPTED)
         buf_addf(&b, "stopped after %s token%s", a, plural);

@@ -11,7 +11,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
@@ -38,7 +37,8 @@ struct once {
     struct hist *h;
     struct chat *chat;
     bool live, tty; /* tty: progress is shown */
-    struct buf answer, thought;
+    struct buf answer, thought, notices; /* notices: lines that wait for the end of the answer */
+    bool over;                           /* it has come */
     size_t n_text, n_thought; /* bytes so far */
     char last; /* byte of the answer */
     int out_errno; /* of stdout; EPIPE: the reader has left */
@@ -85,20 +85,6 @@ static void put_live(struct once *o, const char *s, size_t n)
 
 /* ---- progress ---- */
 
-/* 8,932 */
-static const char *grouped(uint64_t n, char out[32])
-{
-    char digits[24];
-    int len = snprintf(digits, sizeof digits, "%" PRIu64, n), to = 0;
-    for (int i = 0; i < len; i++) {
-        if (i && (len - i) % 3 == 0)
-            out[to++] = ',';
-        out[to++] = digits[i];
-    }
-    out[to] = 0;
-    return out;
-}
-
 static void status_text(const struct once *o, struct buf *b)
 {
     char x[32], y[32];
@@ -112,13 +98,13 @@ static void status_text(const struct once *o, struct buf *b)
         buf_addf(b, "loading %.0f of %.0f MB", (double)o->done / 1e6, (double)o->total / 1e6);
         break;
     case READING:
-        buf_addf(b, "reading %s of %s tokens", grouped(o->done, x), grouped(o->total, y));
+        buf_addf(b, "reading %s of %s tokens", count_text(o->done, x), count_text(o->total, y));
         if (s > 0.2 && o->done > (uint64_t)o->reused)
-            buf_addf(b, ", %s/s", grouped((uint64_t)((double)(o->done - (uint64_t)o->reused) / s), x));
+            buf_addf(b, ", %s/s", count_text((uint64_t)((double)(o->done - (uint64_t)o->reused) / s), x));
         break;
     case THINKING:
     case ANSWERING:
-        buf_addf(b, "%s, %s tokens", o->phase == THINKING ? "thinking" : "answering", grouped((uint64_t)n, x));
+        buf_addf(b, "%s, %s tokens", o->phase == THINKING ? "thinking" : "answering", count_text((uint64_t)n, x));
         if (s > 0.5)
             buf_addf(b, ", %.1f/s", (n - o->n_before) / s);
         break;
@@ -234,10 +220,26 @@ static void on_end(void *arg, enum hist_state state, const struct event *e)
     memcpy(o->stop, e->stop, sizeof o->stop);
 }
 
+/* In the middle of an answer on the terminal a notice would stand in its text: it waits for the end. */
 static void on_notice(void *arg, const char *text)
 {
-    (void)arg;
-    notice("%s", text);
+    struct once *o = arg;
+    if (o->live && o->n_text && !o->over && term_is_tty(TERM_OUT)) {
+        buf_addstr(&o->notices, text);
+        buf_addch(&o->notices, '\n');
+    } else {
+        notice("%s", text);
+    }
+}
+
+static void say_notices(struct once *o)
+{
+    o->over = true;
+    for (const char *p = buf_str(&o->notices); *p;) {
+        size_t n = strcspn(p, "\n");
+        notice("%.*s", (int)n, p);
+        p += n + 1;
+    }
 }
 
 /* ---- the end ---- */
@@ -287,12 +289,12 @@ static json_t *result_json(const struct once *o)
 static void say_stats(const struct once *o)
 {
     const struct gen_stats *g = chat_stats(o->chat);
-    char a[32], b[32], c[32], d[32];
+    char a[32], b[32], r[32], c[32], d[32];
     if (!g)
         return;
-    term_say(TERM_ERR, "[%s tokens, %.1f/s; prompt %s tokens, %d reused; first token after %.2f s; context %s of %s]\n", grouped((uint64_t)g->n_out, a),
-             g->decode_ms > 0 ? 1000.0 * g->n_out / g->decode_ms : 0.0, grouped((uint64_t)g->n_prompt, b), g->n_cached, g->ttft_ms / 1000,
-             grouped((uint64_t)g->n_used, c), grouped((uint64_t)g->n_ctx, d));
+    term_say(TERM_ERR, "[%s tokens, %.1f/s; prompt %s tokens, %s reused; first token after %.2f s; context %s of %s]\n", count_text((uint64_t)g->n_out, a),
+             g->decode_ms > 0 ? 1000.0 * g->n_out / g->decode_ms : 0.0, count_text((uint64_t)g->n_prompt, b), count_text((uint64_t)g->n_cached, r), g->ttft_ms / 1000,
+             count_text((uint64_t)g->n_used, c), count_text((uint64_t)g->n_ctx, d));
 }
 
 /* Where a partial answer is, for messages: "; what there is was saved: hadal show abcdef", or "". */
@@ -398,9 +400,13 @@ static int finish(struct once *o)
         if (!ok)
             o->out_errno = errno;
     }
+    say_notices(o);
     int verdict = judge(o);
     if (o->conf->stats)
         say_stats(o);
+    chat_flush(o->chat);
+    if (!verdict && !chat_saved(o->chat))
+        verdict = -ERR_HISTORY;
     return verdict ? verdict : status;
 }
 
@@ -480,7 +486,7 @@ static int converse(struct once *o, const char *prompt, size_t n)
         rc = chat_send(o->chat, prompt, n, &e);
     int status;
     if (rc) {
-        status = report(&e);
+        status = app_failed(&e);
     } else {
         if (o->conf->jsonl) {
             json_t *j = json_pack("{s:s}", "event", "start");
@@ -497,7 +503,7 @@ static int converse(struct once *o, const char *prompt, size_t n)
 
 int face_once(struct conf *conf, struct hist *h, const char *prompt, size_t n)
 {
-    struct once o = {.conf = conf, .h = h, .answer = BUF_INIT(ANSWER_MAX), .thought = BUF_INIT(ANSWER_MAX)};
+    struct once o = {.conf = conf, .h = h, .answer = BUF_INIT(ANSWER_MAX), .thought = BUF_INIT(ANSWER_MAX), .notices = BUF_INIT(1 << 20)};
     o.live = !conf->json && !conf->jsonl && !conf->no_stream && !conf->out_file;
     o.tty = term_is_tty(TERM_ERR);
     o.start_us = o.phase_us = clock_mono_us();
@@ -505,5 +511,6 @@ int face_once(struct conf *conf, struct hist *h, const char *prompt, size_t n)
     json_decref(o.model);
     buf_finish(&o.answer);
     buf_finish(&o.thought);
+    buf_finish(&o.notices);
     return status;
 }

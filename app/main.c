@@ -77,17 +77,6 @@ static int check(const struct conf *c, const struct words *w, struct err *err)
     return 0;
 }
 
-/* Opens the history for a face; -n gives NULL. */
-static int open_history(const struct conf *c, struct hist **h)
-{
-    struct err e;
-    if (app_history(c, false, h, &e) == 0)
-        return 0;
-    struct err full;
-    err_set(&full, ERR_HISTORY, "%.400s (-n goes on without saving)", e.msg);
-    return report(&full);
-}
-
 /*
  * stdin      stdout    question    what happens
  * terminal   terminal  none        a conversation, line by line
@@ -113,7 +102,9 @@ static int choose(struct conf *c)
     int status;
     if (!chat && question_read(c, &question, &e))
         status = report(&e);
-    else if (!(status = open_history(c, &h)))
+    else if (app_history(c, false, &h, &e))
+        status = app_failed(&e);
+    else
         status = chat ? face_line(c, h) : face_once(c, h, buf_str(&question), question.len);
     buf_finish(&question);
     hist_close(h);

@@ -17,6 +17,14 @@ int app_history(const struct conf *c, bool read_only, struct hist **out, struct 
     return 0;
 }
 
+int app_failed(const struct err *err)
+{
+    struct err e = *err;
+    if (err->code == ERR_HISTORY)
+        err_set(&e, ERR_HISTORY, "%.400s (-n goes on without saving)", err->msg);
+    return report(&e);
+}
+
 int app_session(const struct conf *c, struct hist *h, int64_t *id, struct err *err)
 {
     *id = 0;

@@ -53,7 +53,7 @@ void slash_export(struct face *f, const char *arg)
         report(&e);
     } else {
         char count[32];
-        face_count(out.len, count);
+        count_text(out.len, count);
         face_note("%s, %s bytes", path, count);
     }
     buf_finish(&out);

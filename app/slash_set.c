@@ -160,24 +160,24 @@ void slash_stats(struct face *f, const char *arg)
     struct buf b = BUF_INIT(4096);
     if (f->model)
         term_say(TERM_OUT, "  model    %s\n", f->model);
-    face_count((uint64_t)s->n_prompt, a);
+    count_text((uint64_t)s->n_prompt, a);
     buf_addf(&b, "  prompt   %s tokens", a);
     if (s->n_cached) {
-        face_count((uint64_t)s->n_cached, a);
+        count_text((uint64_t)s->n_cached, a);
         buf_addf(&b, ", %s of them reused", a);
     }
     buf_addf(&b, ", read in %.2f s", s->prefill_ms / 1000);
     per_second(&b, s->n_prompt - s->n_cached, s->prefill_ms);
-    face_count((uint64_t)s->n_out, a);
+    count_text((uint64_t)s->n_out, a);
     buf_addf(&b, "\n  answer   %s tokens in %.2f s", a, s->decode_ms / 1000);
     per_second(&b, s->n_out, s->decode_ms);
     buf_addf(&b, ", the first after %.2f s\n", s->ttft_ms / 1000);
     if (s->n_reason) {
-        face_count((uint64_t)s->n_reason, a);
+        count_text((uint64_t)s->n_reason, a);
         buf_addf(&b, "  thought  %s tokens of these\n", a);
     }
-    face_count((uint64_t)s->n_used, a);
-    face_count((uint64_t)s->n_ctx, c);
+    count_text((uint64_t)s->n_used, a);
+    count_text((uint64_t)s->n_ctx, c);
     buf_addf(&b, "  context  %s of %s tokens\n", a, c);
     if (s->load_ms > 0)
         buf_addf(&b, "  loading  %.2f s\n", s->load_ms / 1000);

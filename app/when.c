@@ -1,10 +1,11 @@
 /*
- * How a session is shown: its short id, and when something was.
+ * How things are shown to a person: a session's short id, when something was, large numbers.
  */
 #include "config.h"
 #include "app/app.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -38,4 +39,17 @@ void when_text(int64_t then_ms, int64_t now_ms, char out[16])
         snprintf(out, 16, "%d %s", t.tm_mday, month[t.tm_mon]);
     else if (!strftime(out, 16, "%Y-%m-%d", &t))
         snprintf(out, 16, "?");
+}
+
+const char *count_text(uint64_t n, char out[32])
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%" PRIu64, n), to = 0;
+    for (int i = 0; i < len; i++) {
+        if (i && (len - i) % 3 == 0)
+            out[to++] = ',';
+        out[to++] = digits[i];
+    }
+    out[to] = 0;
+    return out;
 }

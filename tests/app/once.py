@@ -2,9 +2,11 @@
 import json
 import os
 import pty
+import random
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 import p
@@ -132,6 +134,22 @@ def test_usage():
             p.eq((r.returncode, r.err), (0, ""), args)
             assert r.out, args
         assert max(map(len, h.run("--help").out.splitlines())) <= 80
+
+
+def test_every_combination():
+    """terminal or not, question or not, words on stdin or not."""
+    with p.Home(ECHO) as h:
+        for stdin in ["tty", "pipe", "null"]:
+            for stdout in ["tty", "pipe"]:
+                for stderr in ["tty", "pipe"]:
+                    status, tty, out, err = on_tty(h, "q", stdin=stdin, stdout=stdout, stderr=stderr)
+                    p.eq(status, 0, (stdin, stdout, stderr))
+                    p.eq(out if stdout == "pipe" else tty.replace(b"\r\n", b"\n"), b"q\n", (stdin, stdout, stderr))
+                    p.eq(err or b"", b"")
+                    if stdin != "tty":
+                        status, tty, out, err = on_tty(h, stdin=stdin, stdout=stdout, stderr=stderr)
+                        p.eq((status, out or b""), (9, b""), (stdin, stdout, stderr))
+                        p.has((tty if stderr == "tty" else err).decode(), "standard input is empty")
 
 
 # ---- text in and out ----
@@ -452,19 +470,46 @@ def test_sigusr1():
 
 
 def test_kill_loses_nothing():
-    with p.Home('read 0 5\npace 10 5\ntext "' + "0123456789" * 100 + '"\ndone\n') as h:
-        for pause in [0.0, 0.3, 0.9]:
-            q = h.start("question")
-            wait_for(q.stdout, 50)
-            time.sleep(pause)
-            q.kill()
-            out, _ = q.communicate()
-            r = h.run("rename", "killed")  # a writer: the next start marks what was cut off
-            p.eq(r.returncode, 0, r.err)
-            path = h.json("show", "--json")["path"]
-            p.eq((path[0]["text"], path[1]["state"]), ("question", "interrupted"))
-            shown = (50 + len(out))
-            assert len(path[1]["text"]) >= shown - 250, (len(path[1]["text"]), shown)
+    """kill -9 at 50 random moments, ten programs at a time on one database."""
+    answer = "".join(f"word{i} " for i in range(200))
+    with p.Home(f'read 20 5\npace 10 7\ntext "{answer}"\ndone\n') as h:
+        dice = random.Random(7)
+        for batch in range(5):
+            runs = [(f"number{batch}{i}", h.start(f"number{batch}{i} please"), dice.uniform(0.05, 1.0)) for i in range(10)]
+            start = time.monotonic()
+            for _, q, moment in sorted(runs, key=lambda r: r[2]):
+                time.sleep(max(0, start + moment - time.monotonic()))
+                q.kill()
+            shown = {name: q.communicate()[0].decode() for name, q, _ in runs}
+            h.run("rm", "--undo", "nothing")  # one that may write marks what was cut off
+            for name, out in shown.items():
+                if not out:
+                    continue
+                path = h.json("show", "--json", name)["path"]
+                p.eq(path[0]["text"], f"{name} please")
+                assert path[1]["state"] in ("interrupted", "final"), path
+                kept = path[1]["text"]
+                assert answer.startswith(kept), kept
+                assert len(kept) >= min(len(out), len(answer)) - 7 * 70, "at most 0.7 s of text are lost"
+            assert sum(map(bool, shown.values())) > 3, "most were killed in the middle of an answer"
+        p.eq(h.run("doctor", "--json").out.count('"history", "ok": true'), 1)
+
+
+def test_history_that_fails_in_the_middle():
+    with p.Home('read 0 5\npace 20 1\ntext "abcdefghijklmnopqrstuvwxyz"\ndone\n') as h:
+        q = h.start("q")
+        wait_for(q.stdout, 3)
+        db = sqlite3.connect(h.dir / "data/hadal/history.db", isolation_level=None, timeout=10)
+        db.execute("BEGIN EXCLUSIVE")
+        out, err = q.communicate(timeout=p.TIMEOUT)
+        p.eq((q.returncode, out), (6, b"defghijklmnopqrstuvwxyz\n"), "the answer goes on")
+        p.has(err.decode(), "locked")
+        db.execute("ROLLBACK")
+        db.execute("BEGIN EXCLUSIVE")
+        r = h.run("another")
+        p.eq((r.returncode, r.out), (6, ""))
+        p.has(r.err, "(-n goes on without saving)")
+        db.close()
 
 
 # ---- progress and statistics ----
@@ -485,6 +530,15 @@ def test_progress_only_on_a_terminal():
         for kw in [dict(), dict(env={"ACCESSIBLE": "1"})]:
             status, tty, _, err = on_tty(h, *([] if kw else ["--plain"]), "q", **kw)
             assert b"\x1b" not in tty and tty.replace(b"\r\n", b"").count(b"\r") == 0, tty
+
+
+def test_notices_do_not_stand_in_the_answer():
+    with p.Home('context 100\nread 0 5\npace 1 1\ntext "' + "y" * 90 + '"\ndone\n') as h:
+        status, tty, _, _ = on_tty(h, "q")
+        p.eq(status, 0)
+        lines = tty.replace(b"\r", b"").split(b"\n")
+        p.eq(lines[0], b"y" * 90)
+        assert lines[1].startswith(b"hadal: the chat fills "), lines
 
 
 def test_stats_and_verbose():

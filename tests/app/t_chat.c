@@ -685,7 +685,7 @@ static void refused_before_anything_is_kept(void **state)
     free(conf.model);
     conf.model = mem_strdup(th_db);
     conf.tmpl = mem_strdup("nonsense");
-    assert_int_equal(chat_send(c, "x", 1, &err), ERR_INPUT);
+    assert_int_equal(chat_send(c, "x", 1, &err), ERR_USAGE);
     assert_non_null(strstr(err.msg, "nonsense"));
     free(conf.tmpl);
     conf.tmpl = mem_strdup("chatml");

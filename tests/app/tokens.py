@@ -88,7 +88,8 @@ def test_render():
         p.eq(r.returncode, 4)
         p.has(r.err, "--template chatml")
         r = h.run("render", "--template", "./gone.jinja", input='{"messages":[]}')
-        p.eq(r.returncode, 1)
+        p.eq(r.returncode, 2)
+        p.has(r.err, "neither a file nor one that is built in")
 
 
 def test_render_shared_cases():
