@@ -313,6 +313,8 @@ static void mul_decoded(const struct job *w, float *scratch)
 void mat_mul(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, int y_row0, const float *bias, void *scratch)
 {
     ASSERT(a->cols == m->cols && r0 % MAT_PANEL == 0 && (r1 % MAT_PANEL == 0 || r1 == m->rows));
+    if (a->n < 1)
+        return;
     struct job w = {m, a, isa_of(m->isa), r0, r1, y + (r0 - y_row0), ldy, bias ? bias + r0 : NULL};
     enum mat_layout layout = mat_layout(m->isa, m->type);
     if (layout == MAT_TILES && a->n <= w.isa->fused)

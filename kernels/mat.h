@@ -6,7 +6,8 @@
  *
  * Numbers: y[t][r] = sum_k W[r][k] * x[t][k]. For quantized W the activations are rounded once to 8 bits with one f32 scale
  * per 32 (struct act); integer dot products are exact and the float sums have one order for each (r, t), so the result does
- * not depend on how many tokens or rows are computed at once, nor on threads. The same holds for F32, F16 and BF16 weights.
+ * not depend on how many tokens or rows are computed at once, nor on threads. The same holds for float weights and for types without
+ * an integer kernel, which are decoded by panels. AVX2 and AVX-512 agree bit for bit; the scalar level within rounding of the float sums.
  */
 #include <stdbool.h>
 #include <stddef.h>

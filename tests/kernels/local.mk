@@ -19,6 +19,8 @@ TESTS += %D%/t_backend
 %C%_t_backend_CFLAGS = $(TEST_CFLAGS)
 %C%_t_backend_LDADD = $(KERN_LIBS) $(CMOCKA_LIBS)
 endif
+TESTS += %D%/isa.sh
+EXTRA_DIST += %D%/isa.sh
 
 # By hand: make tests/kernels/bench_mat && tests/kernels/bench_mat
 EXTRA_PROGRAMS += %D%/bench_mat
