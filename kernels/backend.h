@@ -127,8 +127,17 @@ struct bk_moe {
     float out_scale;
 };
 
+/* Which positions latent attention sees (spec: archs 9): the top_k of a score that a few small heads give. */
+struct bk_index {
+    struct bk_linear q, k, proj; /* q reads q_a's normed output; k and proj (weights of the heads) the block's input */
+    struct bk_norm k_norm;
+    struct bk_rope rope;         /* of the first n_rot values of a head */
+    int n_head, d, top_k;
+};
+
 /*
- * Multi-head latent attention (spec: archs 8). The cache layer is {n_kv 1, d_k kv_lora + d_rope, d_v kv_lora}. `attn_mla` may be NULL.
+ * Multi-head latent attention (spec: archs 8). The cache layer is {n_kv 1, d_k kv_lora + d_rope, d_v kv_lora, window 0, d_extra index->d}.
+ * `attn_mla` may be NULL.
  */
 struct bk_attn_mla {
     int layer;
@@ -139,6 +148,7 @@ struct bk_attn_mla {
     struct bk_norm kv_a_norm;
     struct bk_linear k_b, v_b; /* stacks of n_head: (kv_lora rows, d_nope), (d_v rows, kv_lora) */
     struct bk_rope rope;
+    const struct bk_index *index; /* NULL: all positions are seen */
     int n_head, d_nope, d_rope, d_v, kv_lora;
     float scale;
     struct bk_linear o;
@@ -161,6 +171,7 @@ enum bk_kv_type { BK_KV_F16, BK_KV_F32 };
 struct bk_kv_layer {
     int n_kv, d_k, d_v; /* elements per position: n_kv*d_k and n_kv*d_v */
     int window;         /* 0: all positions are kept */
+    int d_extra;        /* f32 values a position that the block keeps besides; 0 in most */
 };
 struct bk_kv_conf {
     enum bk_kv_type type;

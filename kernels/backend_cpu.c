@@ -72,6 +72,7 @@ static void cpu_close(struct bk *b)
     free(b->partial);
     free(b->split_done);
     free(b->own);
+    free(b->index);
     free(b->rope[0].table);
     free(b->rope[1].table);
     free(b);
@@ -134,7 +135,8 @@ static int cpu_reserve(struct bk *b, int n_embd, int n_ff, int n_qkv, int n_voca
     const int limit = 1 << 24;
     if (b->x)
         return err_set(err, ERR_USAGE, "memory is reserved already");
-    if (n_embd < 1 || n_ff < 1 || n_qkv < 1 || n_embd > limit || n_ff > limit || n_qkv > limit || max_batch < 1 || max_batch > CPU_MAX_BATCH)
+    if (n_embd < 1 || n_ff < 1 || n_qkv < 1 || n_embd > limit || n_ff > limit || n_qkv > limit || max_batch < 1 ||
+        max_batch > CPU_MAX_BATCH)
         return err_set(err, ERR_USAGE, "rows of %d, %d and %d values for %d tokens cannot be reserved", n_embd, n_ff, n_qkv, max_batch);
     b->n_embd = n_embd;
     b->n_qkv = n_qkv;

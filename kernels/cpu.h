@@ -23,7 +23,7 @@
 #define CPU_MAX_BATCH 512
 #define CPU_FEW 4    /* tokens whose norm each thread makes for itself */
 #define CPU_TILE 64  /* most rows of a matrix in an item */
-#define CPU_PHASES 6
+#define CPU_PHASES 8
 
 struct bk_weight {
     struct bk_weight *next; /* in order of registration */
@@ -101,6 +101,8 @@ struct bk {
     size_t split_done_bytes;
     void *own;                    /* experts, latent attention: what the running block needs */
     size_t own_bytes;
+    void *index;
+    size_t index_bytes;
     struct cpu_rope rope[2];
     int rope_turn;
     size_t scratch_bytes;
@@ -162,8 +164,8 @@ struct cpu_gate {
     float limit;
 };
 #define CPU_GATE_STEP 32 /* rows of an item: what act_quantize rounds at least; CPU_TILE holds them with a panel more */
-/* Values [c0, c1), at most CPU_GATE_STEP, of all tokens into dst[t * ld + c]. */
-void cpu_gated(struct bk *b, int ith, const struct cpu_gate *g, const struct act *in, int c0, int c1, float *dst, int ld);
+/* Values [c0, c1), at most CPU_GATE_STEP, of all tokens: rounded into out->q if it has that, else into its rows of floats. */
+void cpu_gated(struct bk *b, int ith, const struct cpu_gate *g, const struct act *in, int c0, int c1, struct act *out);
 
 static inline bool cpu_reads_q(const struct bk_linear *w)
 {
@@ -173,11 +175,28 @@ static inline bool cpu_reads_q(const struct bk_linear *w)
 /* The table for a rope in this pass; *fill is set when its rows are still to be made (cpu_fill_rope, by all threads). */
 int cpu_find_rope(struct bk *b, const struct bk_rope *r, const struct cpu_rope **out, bool *fill, struct err *err);
 void cpu_fill_rope(const struct bk *b, const struct cpu_rope *r, int ith, int nth);
+/* Positions that each token sees of those it could: a bit for each, of token t from seen[t * ld] on. NULL: all. */
+struct cpu_seen {
+    const uint64_t *bits;
+    int ld; /* pages */
+};
+_Static_assert(BK_PAGE == 64, "cpu_seen has a word for each page");
 /*
  * Attention alone: rows of b->qkv hold q, k and v (before a->rope and a->scale), and each token's n_head * d_v values are left in
  * b->wide. No weights are read.
  */
-int cpu_attn_core(struct bk *b, const struct bk_attn_gqa *a, struct err *err);
+int cpu_attn_core(struct bk *b, const struct bk_attn_gqa *a, struct cpu_seen seen, struct err *err);
+/* The f32 values that a layer's block keeps of a page's positions. */
+float *cpu_extra(const struct bk_kv *kv, int layer, int page);
+
+/*
+ * The index of latent attention: store keeps a token's key (normed and rotated), then cpu_index scores, after all are stored. What it
+ * gives stays until its next call.
+ */
+int cpu_index_check(const struct bk *b, const struct bk_index *x, int layer, int q_rank, struct err *err);
+void cpu_index_store(const struct bk *b, const struct bk_index *x, int layer, int t, const float *k);
+int cpu_index(struct bk *b, const struct bk_index *x, int layer, const float *q, int ld_q, const float *w, int ld_w, struct cpu_seen *seen,
+              struct err *err);
 
 /* A piece of one block of memory, on a 64-byte line; with base NULL it only counts. */
 static inline void *cpu_piece(char *base, size_t *at, size_t bytes)

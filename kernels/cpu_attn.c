@@ -32,6 +32,7 @@ struct attn_job {
     int split0, n_splits;   /* n_splits: items of a tile; 1: the whole tile */
     bool split;
     size_t part;            /* floats of a split's result */
+    struct cpu_seen seen;
     const struct bk_norm *q_norm, *k_norm; /* of one head */
     const struct cpu_rope *rope;
     bool fill;              /* the rope table is to be made */
@@ -215,44 +216,85 @@ static void set_queries(struct attn_job *j, const struct tile *t, struct tile_me
     *q_head = t->head;
 }
 
+/* Does any token of the tile see something of the page of p? */
+static bool tile_sees(const struct attn_job *j, const struct tile *t, int p)
+{
+    bool any = !j->seen.bits;
+    for (int i = 0; !any && i < t->n; i++)
+        any = j->seen.bits[(size_t)(t->t0 + i) * (size_t)j->seen.ld + (size_t)(p / BK_PAGE)] != 0;
+    return any;
+}
+
+/* Gives the scores of positions [from, to) that a token does not see a value; false when none is left in [a0, a1). */
+static bool hide(const struct attn_job *j, int token, int base, int from, int to, int a0, int a1, float value, float *s)
+{
+    const uint64_t *bits = j->seen.bits + (size_t)token * (size_t)j->seen.ld;
+    bool left = false;
+    for (int p = from; p < to; p++) {
+        bool seen = bits[p / BK_PAGE] >> (p % BK_PAGE) & 1;
+        left = left || (seen && p >= a0 && p < a1);
+        if (!seen)
+            s[p - base] = value;
+    }
+    return left;
+}
+
+/* The softmax of one row over what it sees of [from, to). */
+static void soften(const struct attn_job *j, const struct tile *t, struct tile_mem *m, int r, int base, int from, int to)
+{
+    int token = t->t0 + r / j->group, pos = j->b->pos0 + token;
+    int a0 = max(first_seen(j, pos), base), a1 = min(pos + 1, to);
+    float *s = m->s + (size_t)r * VEC_SPLIT;
+    if (a0 >= a1 || (j->seen.bits && !hide(j, token, base, from, to, a0, a1, -INFINITY, s))) {
+        memset(s, 0, (size_t)(to - base) * sizeof *s);
+        m->sum1[r] = 0;
+        return;
+    }
+    j->b->vec->softmax(s, a0 - base, a1 - base, to - base, j->a->softcap, &m->max1[r], &m->sum1[r]);
+    if (j->seen.bits) /* the exponential of the least is not quite 0 */
+        hide(j, token, base, from, to, a0, a1, 0, s);
+}
+
 /* One split of a tile into m->o1, max1, sum1 (sum 0: the row sees nothing of it). */
 static void run_split(const struct attn_job *j, const struct tile *t, struct tile_mem *m, int split)
 {
     const struct vec_ops *vec = j->b->vec;
     const struct bk_attn_gqa *a = j->a;
     int base = split * VEC_SPLIT, from = max(t->lo, base) / BK_PAGE * BK_PAGE, to = min(t->hi + 1, base + VEC_SPLIT);
-    bool wide = j->half && t->rows > WIDEN_ROWS;
+    bool wide = j->half && t->rows > WIDEN_ROWS, first = true;
     if (from >= to) {
         memset(m->sum1, 0, (size_t)t->rows * sizeof *m->sum1);
         return;
     }
     for (int p = from; p < to; p += BK_PAGE) {
-        const void *k = page_of(j, t->head, p);
+        const void *k = page_of(j, t->head, p), *next = page_of(j, t->head, from) + j->half_at;
+        if (p + BK_PAGE < to)
+            next = page_of(j, t->head, p + BK_PAGE);
+        if (!tile_sees(j, t, p))
+            continue;
         if (wide) {
             vec->widen(k, m->page, BK_PAGE * a->d_k);
             k = m->page;
         }
-        vec->scores(m->row, t->rows, k, j->half && !wide, a->d_k, m->s + (p - base));
+        vec->scores(m->row, t->rows, k, j->half && !wide, a->d_k, m->s + (p - base), next);
     }
-    for (int r = 0; r < t->rows; r++) {
-        int pos = j->b->pos0 + t->t0 + r / j->group;
-        int a0 = max(first_seen(j, pos), base), a1 = min(pos + 1, to);
-        float *s = m->s + (size_t)r * VEC_SPLIT;
-        if (a0 < a1) {
-            vec->softmax(s, a0 - base, a1 - base, to - base, a->softcap, &m->max1[r], &m->sum1[r]);
-        } else {
-            memset(s, 0, (size_t)(to - base) * sizeof *s);
-            m->sum1[r] = 0;
-        }
-    }
+    for (int r = 0; r < t->rows; r++)
+        soften(j, t, m, r, base, from, to);
     for (int p = from; p < to; p += BK_PAGE) {
-        const void *v = page_of(j, t->head, p) + j->half_at;
+        const char *v = page_of(j, t->head, p) + j->half_at, *next = v;
         int n = min(BK_PAGE, to - p);
+        if (!tile_sees(j, t, p))
+            continue;
+        if (p + BK_PAGE < to)
+            next = page_of(j, t->head, p + BK_PAGE) + j->half_at;
+        else if (t->hi >= base + VEC_SPLIT) /* K of the next split, which this thread is likely to have next */
+            next = page_of(j, t->head, base + VEC_SPLIT);
         if (wide) {
-            vec->widen(v, m->page, n * j->d_vp);
-            v = m->page;
+            vec->widen((const void *)v, m->page, n * j->d_vp);
+            v = (const char *)m->page;
         }
-        vec->values(m->s + (p - base), t->rows, v, j->half && !wide, j->d_vp, n, m->o1, p == from);
+        vec->values(m->s + (p - base), t->rows, v, j->half && !wide, j->d_vp, n, m->o1, first, next);
+        first = false;
     }
 }
 
@@ -472,11 +514,14 @@ static int cut(struct attn_job *j, struct err *err)
     return rc;
 }
 
-static int run(struct bk *b, const struct bk_attn_gqa *a, bool core, struct err *err)
+static int run(struct bk *b, const struct bk_attn_gqa *a, bool core, struct cpu_seen seen, struct err *err)
 {
     static const struct bk_norm none;
-    struct attn_job j = {.b = b, .a = a, .core = core, .fused = !a->k.w, .k_at = a->n_head * a->d_k, .v_at = (a->n_head + a->n_kv) * a->d_k,
-                         .group = a->n_head / a->n_kv, .d_vp = (a->d_v + VEC_PAD - 1) / VEC_PAD * VEC_PAD, .half = b->kv->type == BK_KV_F16};
+    struct attn_job j = {.b = b, .a = a, .core = core, .seen = seen, .fused = !a->k.w, .half = b->kv->type == BK_KV_F16};
+    j.k_at = a->n_head * a->d_k;
+    j.v_at = j.k_at + a->n_kv * a->d_k;
+    j.group = a->n_head / a->n_kv;
+    j.d_vp = (a->d_v + VEC_PAD - 1) / VEC_PAD * VEC_PAD;
     size_t e = j.half ? 2 : 4;
     j.q_norm = a->norm_wide ? &none : &a->q_norm;
     j.k_norm = a->norm_wide ? &none : &a->k_norm;
@@ -491,10 +536,10 @@ static int run(struct bk *b, const struct bk_attn_gqa *a, bool core, struct err 
     return rc;
 }
 
-int cpu_attn_core(struct bk *b, const struct bk_attn_gqa *a, struct err *err)
+int cpu_attn_core(struct bk *b, const struct bk_attn_gqa *a, struct cpu_seen seen, struct err *err)
 {
     int rc = check_sizes(b, a, err);
-    return rc ? rc : run(b, a, true, err);
+    return rc ? rc : run(b, a, true, seen, err);
 }
 
 int cpu_attn_gqa(struct bk *b, const struct bk_attn_gqa *a, struct err *err)
@@ -502,5 +547,5 @@ int cpu_attn_gqa(struct bk *b, const struct bk_attn_gqa *a, struct err *err)
     int rc = check_sizes(b, a, err);
     if (!rc)
         rc = check_weights(b, a, err);
-    return rc ? rc : run(b, a, false, err);
+    return rc ? rc : run(b, a, false, (struct cpu_seen){0}, err);
 }

@@ -10,7 +10,7 @@ struct ffn_job {
     const struct bk_ffn *f;
 };
 
-void cpu_gated(struct bk *b, int ith, const struct cpu_gate *g, const struct act *in, int c0, int c1, float *dst, int ld)
+void cpu_gated(struct bk *b, int ith, const struct cpu_gate *g, const struct act *in, int c0, int c1, struct act *out)
 {
     const struct cpu_hand *h = &b->hand[ith];
     int rows = g->gate->rows, end = (c1 + MAT_PANEL - 1) / MAT_PANEL * MAT_PANEL, at = 0;
@@ -23,9 +23,11 @@ void cpu_gated(struct bk *b, int ith, const struct cpu_gate *g, const struct act
         mat_mul(g->gate, in, r0, r1 < rows ? r1 : rows, h->tile[1], CPU_TILE, r0, g->gate_b, h->mat);
     }
     for (int t = 0; t < in->n; t++) {
-        size_t y = (size_t)t * CPU_TILE;
-        b->vec->gate(g->act, g->limit, h->tile[0] + y, h->tile[1] + y + at, c1 - c0, dst + (size_t)t * ld + c0);
+        float *y = h->tile[0] + (size_t)t * CPU_TILE, *dst = out->q ? y : (float *)out->f + (size_t)t * out->ld + c0;
+        b->vec->gate(g->act, g->limit, y, h->tile[1] + (size_t)t * CPU_TILE + at, c1 - c0, dst);
     }
+    if (out->q)
+        act_quantize_from(out, b->isa, 0, in->n, c0, c1, h->tile[0], CPU_TILE);
 }
 
 static void ffn(void *arg, int ith, int nth)
@@ -35,18 +37,15 @@ static void ffn(void *arg, int ith, int nth)
     struct bk *b = j->b;
     const struct bk_ffn *f = j->f;
     struct act in, mid;
-    bool round = cpu_reads_q(&f->down);
     struct cpu_gate g = {.gate = &f->gate.w->mat, .up = f->up.w ? &f->up.w->mat : NULL, .gate_b = f->gate.b ? f->gate.b->vec : NULL,
                          .up_b = f->up.b ? f->up.b->vec : NULL, .n_ff = f->n_ff, .act = f->act, .limit = f->limit};
     cpu_start(b, ith);
     cpu_norm(b, ith, 0, &f->in, 0, cpu_reads_q(&f->gate) || cpu_reads_q(&f->up), &in);
-    act_init(&mid, b->isa, b->n, f->n_ff, b->wide, b->ld_wide, round ? b->wide_q : NULL);
+    act_init(&mid, b->isa, b->n, f->n_ff, b->wide, b->ld_wide, cpu_reads_q(&f->down) ? b->wide_q : NULL);
     struct cpu_items it = cpu_items(b, 1, ith, (f->n_ff + CPU_GATE_STEP - 1) / CPU_GATE_STEP);
     for (int i; (i = cpu_next(&it)) >= 0;) {
         int c0 = i * CPU_GATE_STEP, c1 = c0 + CPU_GATE_STEP < f->n_ff ? c0 + CPU_GATE_STEP : f->n_ff;
-        cpu_gated(b, ith, &g, &in, c0, c1, b->wide, b->ld_wide);
-        if (round)
-            act_quantize(&mid, b->isa, 0, b->n, c0, c1);
+        cpu_gated(b, ith, &g, &in, c0, c1, &mid);
     }
     pool_barrier(b->pool, ith);
     cpu_add(b, ith, 2, &f->down, &mid, &f->post, f->out_scale);

@@ -91,8 +91,12 @@ void cpu_add(struct bk *b, int ith, int phase, const struct bk_linear *w, const 
         }
         float *y = b->hand[ith].tile[0];
         cpu_mul(b, ith, w, a, r0, r1, y, CPU_TILE, r0);
-        for (int t = 0; t < a->n; t++)
-            b->vec->add_scaled(b->x + (size_t)t * ld + r0, y + (size_t)t * CPU_TILE, scale, r1 - r0);
+        for (int t = 0; t < a->n; t++) {
+            float *x = b->x + (size_t)t * ld + r0;
+            __builtin_prefetch(x + 8 * ld, 1);
+            __builtin_prefetch(x + 8 * ld + 16, 1);
+            b->vec->add_scaled(x, y + (size_t)t * CPU_TILE, scale, r1 - r0);
+        }
     }
     if (!after)
         return;

@@ -2,7 +2,8 @@
  * The KV cache of the CPU backend: one map of pages; a page is BK_PAGE positions of all layers, so that it is copied, written
  * out and read back as one run of bytes, and memory is taken only as far as a timeline goes.
  *
- *   page: for each layer, for each key/value head: K (d_k, BK_PAGE), V (BK_PAGE, d_vp), f16 or f32 (vec.h)
+ *   page: for each layer, for each key/value head: K (d_k, BK_PAGE), V (BK_PAGE, d_vp), f16 or f32 (vec.h);
+ *         then (d_extra, BK_PAGE) f32 that the layer's block lays out
  *
  * K has positions in the lanes: the scores of 16 positions come out of one register without a horizontal sum.
  */
@@ -25,10 +26,10 @@ static size_t element(enum bk_kv_type t)
 static uint64_t layer_bytes(const struct bk_kv_layer *l, enum bk_kv_type type)
 {
     uint64_t d, n;
-    if (l->n_kv < 1 || l->d_k < 1 || l->d_v < 1)
+    if (l->n_kv < 1 || l->d_k < 1 || l->d_v < 1 || l->d_extra < 0)
         return 0;
     d = (uint64_t)l->d_k + ((uint64_t)l->d_v + VEC_PAD - 1) / VEC_PAD * VEC_PAD;
-    if (!num_mul(d * BK_PAGE * element(type), (uint64_t)l->n_kv, &n))
+    if (!num_mul(d * BK_PAGE * element(type), (uint64_t)l->n_kv, &n) || !num_add(n, (uint64_t)l->d_extra * BK_PAGE * sizeof(float), &n))
         return 0;
     return n;
 }
@@ -100,6 +101,13 @@ size_t cpu_kv_page_bytes(const struct bk_kv *kv)
 static char *page_at(const struct bk_kv *kv, int page)
 {
     return kv->mem + (size_t)page * kv->page_bytes;
+}
+
+float *cpu_extra(const struct bk_kv *kv, int layer, int page)
+{
+    const struct bk_kv_layer *l = &kv->layer[layer];
+    size_t bytes = layer_bytes(l, kv->type) - (size_t)l->d_extra * BK_PAGE * sizeof(float);
+    return (float *)(void *)(page_at(kv, page) + kv->at[layer] + bytes);
 }
 
 /* A page that can be read: it holds a position that was filled. */

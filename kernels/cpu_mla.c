@@ -9,6 +9,7 @@
 #include "config.h"
 #include "kernels/cpu.h"
 
+#include <math.h>
 #include <string.h>
 
 #define TOGETHER 24 /* tokens rounded together, a multiple of every level's activation panel */
@@ -17,11 +18,12 @@ struct mla_job {
     struct bk *b;
     const struct bk_attn_mla *a;
     int d_head, d_key;      /* d_nope + d_rope; kv_lora + d_rope */
-    int ld_qa, ld_q, ld_kv, ld_o;
-    const struct cpu_rope *rope;
-    bool fill;
-    bool round_qa, round_k, round_v, round_o;
+    int ld_qa, ld_q, ld_kv, ld_o, ld_xq, ld_xk;
+    const struct cpu_rope *rope, *x_rope; /* x: of the index */
+    bool fill, x_fill;
+    bool round_in, round_qa, round_k, round_v, round_o;
     float *qa, *q, *kv, *o; /* (n, ld): q_a n; queries; kv_a n; outputs of heads */
+    float *xq, *xk, *xw;    /* (n, ld): queries and key of the index, weights of its heads */
     void *qa_q, *o_q;
     char *head_q;           /* (n_head) rounded queries, then what heads saw */
     size_t head_q_bytes;    /* of one head */
@@ -45,14 +47,18 @@ static void project(struct mla_job *j, int ith, const struct act *in)
     const struct bk_linear *q = a->q_a.w ? &a->q_a : &a->q;
     float *dst = a->q_a.w ? j->qa : j->q;
     int ld = a->q_a.w ? j->ld_qa : j->ld_q, step = cpu_step(b, &q->w->mat, b->n), items = (q->w->rows + step - 1) / step;
-    int step_kv = cpu_step(b, &a->kv_a.w->mat, b->n);
-    struct cpu_items it = cpu_items(b, 1, ith, items + (a->kv_a.w->rows + step_kv - 1) / step_kv);
+    int step_kv = cpu_step(b, &a->kv_a.w->mat, b->n), items_kv = (a->kv_a.w->rows + step_kv - 1) / step_kv;
+    struct cpu_items it = cpu_items(b, 1, ith, items + items_kv + (a->index ? 2 : 0));
     for (int i; (i = cpu_next(&it)) >= 0;) {
         int r = (i - items) * step_kv;
         if (i < items)
             cpu_mul(b, ith, q, in, i * step, min((i + 1) * step, q->w->rows), dst, ld, 0);
-        else
+        else if (i < items + items_kv)
             cpu_mul(b, ith, &a->kv_a, in, r, min(r + step_kv, a->kv_a.w->rows), j->kv, j->ld_kv, 0);
+        else if (i == items + items_kv)
+            cpu_mul(b, ith, &a->index->k, in, 0, a->index->d, j->xk, j->ld_xk, 0);
+        else
+            cpu_mul(b, ith, &a->index->proj, in, 0, a->index->n_head, j->xw, a->index->n_head, 0);
     }
     pool_barrier(b->pool, ith);
 }
@@ -74,17 +80,36 @@ static void raise(struct mla_job *j, int ith)
             act_quantize(&in, b->isa, t0, t1, 0, rank);
     }
     pool_barrier(b->pool, ith);
-    int step = cpu_step(b, &a->q_b.w->mat, b->n), rows = a->q_b.w->rows;
-    it = cpu_items(b, 3, ith, (rows + step - 1) / step);
-    for (int i; (i = cpu_next(&it)) >= 0;)
-        cpu_mul(b, ith, &a->q_b, &in, i * step, min((i + 1) * step, rows), j->q, j->ld_q, 0);
+    int step = cpu_step(b, &a->q_b.w->mat, b->n), rows = a->q_b.w->rows, items = (rows + step - 1) / step;
+    int step_x = a->index ? cpu_step(b, &a->index->q.w->mat, b->n) : 1, rows_x = a->index ? a->index->q.w->rows : 0;
+    it = cpu_items(b, 3, ith, items + (rows_x + step_x - 1) / step_x);
+    for (int i; (i = cpu_next(&it)) >= 0;) {
+        int r = (i - items) * step_x;
+        if (i < items)
+            cpu_mul(b, ith, &a->q_b, &in, i * step, min((i + 1) * step, rows), j->q, j->ld_q, 0);
+        else
+            cpu_mul(b, ith, &a->index->q, &in, r, min(r + step_x, rows_x), j->xq, j->ld_xq, 0);
+    }
     pool_barrier(b->pool, ith);
 }
 
-static void rotate(const struct mla_job *j, int t, float *x)
+static void rotate(const struct mla_job *j, const struct cpu_rope *r, int t, float *x)
 {
-    if (j->rope)
-        j->b->vec->rope(x, j->rope->table + (size_t)t * 2 * (size_t)j->rope->n_rot, j->rope->n_rot, j->rope->kind == BK_ROPE_NEOX);
+    if (r)
+        j->b->vec->rope(x, r->table + (size_t)t * 2 * (size_t)r->n_rot, r->n_rot, r->kind == BK_ROPE_NEOX);
+}
+
+/* The index's queries and key of a token; the weights of its heads get the scale of both, so that scores are sums of them. */
+static void place_index(const struct mla_job *j, int t)
+{
+    const struct bk_index *x = j->a->index;
+    float *k = row(j->xk, t, j->ld_xk), *w = row(j->xw, t, x->n_head);
+    for (int h = 0; h < x->n_head; h++)
+        rotate(j, j->x_rope, t, row(j->xq, t, j->ld_xq) + h * x->d);
+    cpu_norm_row(j->b, &x->k_norm, k, x->d, k);
+    rotate(j, j->x_rope, t, k);
+    cpu_index_store(j->b, x, j->a->layer, t, k);
+    j->b->vec->scale(w, w, 1 / sqrtf((float)x->n_head * (float)x->d), x->n_head);
 }
 
 /* The part of head h that is not rotated. */
@@ -109,13 +134,15 @@ static void place(struct mla_job *j, int ith)
             float *to = row(b->qkv, t, b->ld_qkv), *k = to + a->n_head * j->d_key, *kv = row(j->kv, t, j->ld_kv);
             for (int h = 0; h < a->n_head; h++) {
                 float *q = row(j->q, t, j->ld_q) + h * j->d_head + a->d_nope;
-                rotate(j, t, q);
+                rotate(j, j->rope, t, q);
                 memcpy(to + h * j->d_key + a->kv_lora, q, rope);
             }
             cpu_norm_row(b, &a->kv_a_norm, kv, a->kv_lora, k);
-            rotate(j, t, kv + a->kv_lora);
+            rotate(j, j->rope, t, kv + a->kv_lora);
             memcpy(k + a->kv_lora, kv + a->kv_lora, rope);
             memcpy(k + j->d_key, k, (size_t)a->kv_lora * sizeof(float));
+            if (a->index)
+                place_index(j, t);
         }
         for (int h = 0; j->round_k && h < a->n_head; h++) {
             struct act n = nope_of(j, h);
@@ -148,7 +175,9 @@ static void before(void *arg, int ith, int nth)
     cpu_start(b, ith);
     if (j->fill)
         cpu_fill_rope(b, j->rope, ith, nth);
-    cpu_norm(b, ith, 0, &a->in, 0, cpu_reads_q(&a->q_a) || cpu_reads_q(&a->q) || cpu_reads_q(&a->kv_a), &in);
+    if (j->x_fill)
+        cpu_fill_rope(b, j->x_rope, ith, nth);
+    cpu_norm(b, ith, 0, &a->in, 0, j->round_in, &in);
     project(j, ith, &in);
     if (a->q_a.w)
         raise(j, ith);
@@ -228,6 +257,10 @@ static int check(const struct bk *b, const struct bk_attn_mla *a, struct err *er
         rc = cpu_check_stack(&a->k_b, "heads' key", a->n_head, a->kv_lora, a->d_nope, err);
     if (!rc)
         rc = cpu_check_stack(&a->v_b, "heads' value", a->n_head, a->d_v, a->kv_lora, err);
+    if (!rc && a->index && !a->q_a.w)
+        rc = err_set(err, ERR_USAGE, "an index wants queries of lower rank");
+    if (!rc && a->index)
+        rc = cpu_index_check(b, a->index, a->layer, a->q_a.w->rows, err);
     return rc ? rc : cpu_check(&a->o, "attention output", b->n_embd, a->n_head * a->d_v, err);
 }
 
@@ -247,6 +280,9 @@ static size_t lay_out(struct mla_job *j, char *base)
     j->kv = cpu_piece(base, &at, n * (size_t)j->ld_kv * f);
     j->o = cpu_piece(base, &at, n * (size_t)j->ld_o * f);
     j->o_q = j->round_o ? cpu_piece(base, &at, act_bytes(b->isa, b->n, a->n_head * a->d_v)) : NULL;
+    j->xq = a->index ? cpu_piece(base, &at, n * (size_t)j->ld_xq * f) : NULL;
+    j->xk = a->index ? cpu_piece(base, &at, n * (size_t)j->ld_xk * f) : NULL;
+    j->xw = a->index ? cpu_piece(base, &at, n * (size_t)a->index->n_head * f) : NULL;
     j->head_q = j->round_k || j->round_v ? cpu_piece(base, &at, (size_t)a->n_head * j->head_q_bytes) : NULL;
     return at;
 }
@@ -258,6 +294,7 @@ int cpu_attn_mla(struct bk *b, const struct bk_attn_mla *a, struct err *err)
         return rc;
     struct bk_attn_gqa core = {.layer = a->layer, .n_head = a->n_head, .n_kv = 1, .d_k = a->kv_lora + a->d_rope, .d_v = a->kv_lora, .scale = a->scale};
     struct mla_job j = {.b = b, .a = a, .d_head = a->d_nope + a->d_rope, .d_key = core.d_k, .round_qa = cpu_reads_q(&a->q_b),
+                        .round_in = cpu_reads_q(&a->q_a) || cpu_reads_q(&a->q) || cpu_reads_q(&a->kv_a),
                         .round_k = mat_reads_q(a->k_b.w->type), .round_v = mat_reads_q(a->v_b.w->type), .round_o = cpu_reads_q(&a->o)};
     j.ld_qa = apart(a->q_a.w ? a->q_a.w->rows : 0);
     j.ld_q = apart(a->n_head * j.d_head);
@@ -265,8 +302,17 @@ int cpu_attn_mla(struct bk *b, const struct bk_attn_mla *a, struct err *err)
     j.ld_o = apart(a->n_head * a->d_v);
     size_t nope = act_bytes(b->isa, b->n, a->d_nope), latent = act_bytes(b->isa, b->n, a->kv_lora);
     j.head_q_bytes = nope > latent ? nope : latent;
+    struct cpu_seen seen = {0};
+    if (a->index) {
+        j.ld_xq = apart(a->index->n_head * a->index->d);
+        j.ld_xk = apart(a->index->d);
+        j.round_in = j.round_in || cpu_reads_q(&a->index->k) || cpu_reads_q(&a->index->proj);
+        j.round_qa = j.round_qa || cpu_reads_q(&a->index->q);
+    }
     if (a->rope.kind != BK_ROPE_NONE)
         rc = cpu_find_rope(b, &a->rope, &j.rope, &j.fill, err);
+    if (!rc && a->index && a->index->rope.kind != BK_ROPE_NONE)
+        rc = cpu_find_rope(b, &a->index->rope, &j.x_rope, &j.x_fill, err);
     if (!rc)
         rc = cpu_grow(b, &b->own, &b->own_bytes, lay_out(&j, NULL), err);
     if (rc)
@@ -275,7 +321,10 @@ int cpu_attn_mla(struct bk *b, const struct bk_attn_mla *a, struct err *err)
     if (!b->kv || (int64_t)core.n_head * core.d_k + core.d_k + core.d_v > b->n_qkv)
         return err_set(err, ERR_USAGE, "attention layer %d is wider than the %d values that were reserved", a->layer, b->n_qkv);
     cpu_run(b, before, &j);
-    rc = cpu_attn_core(b, &core, err);
+    if (a->index)
+        rc = cpu_index(b, a->index, a->layer, j.xq, j.ld_xq, j.xw, a->index->n_head, &seen, err);
+    if (!rc)
+        rc = cpu_attn_core(b, &core, seen, err);
     if (!rc)
         cpu_run(b, after, &j);
     return rc;

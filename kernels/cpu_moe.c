@@ -251,9 +251,7 @@ static void gates(struct moe_job *j, int ith, const struct act *in)
             g.up_b = m->up.w && m->up.b ? m->up.b->vec + e * (size_t)m->up.b->cols : NULL;
             last = k;
         }
-        cpu_gated(b, ith, &g, &a, c0, c1, j->mid + (size_t)j->first[k] * (size_t)j->ld_mid, j->ld_mid);
-        if (mid.q)
-            act_quantize(&mid, b->isa, 0, mid.n, c0, c1);
+        cpu_gated(b, ith, &g, &a, c0, c1, &mid);
     }
     pool_barrier(b->pool, ith);
 }
@@ -324,9 +322,7 @@ static void first(struct moe_job *j, int ith, const struct act *in)
             continue;
         }
         int c0 = (i - items) * CPU_GATE_STEP, c1 = c0 + CPU_GATE_STEP < m->n_ff_shared ? c0 + CPU_GATE_STEP : m->n_ff_shared;
-        cpu_gated(b, ith, &j->shared, in, c0, c1, j->shared_mid, j->ld_shared);
-        if (mid.q)
-            act_quantize(&mid, b->isa, 0, b->n, c0, c1);
+        cpu_gated(b, ith, &j->shared, in, c0, c1, &mid);
     }
     pool_barrier(b->pool, ith);
 }

@@ -13,6 +13,8 @@
 #include "base/mem.h"
 
 #define STRETCH ((size_t)8 << 20) /* bytes packed between two reports */
+#define TOUCH ((size_t)32 << 20)  /* bytes of the arena that are fetched from the system at once */
+#define HUGE_PAGE ((size_t)2 << 20)
 #define ALIGN 64
 
 int cpu_weight(struct bk *b, const struct bk_tensor *t, enum bk_use use, struct bk_weight **out, struct err *err)
@@ -93,6 +95,27 @@ static int make_arena(struct bk *b, struct err *err)
     return 0;
 }
 
+/* New memory is cleared by the system on the first touch, which takes longer than packing: all threads do it, a huge page each. */
+struct touch {
+    struct bk *b;
+    size_t from, to; /* of the arena */
+};
+
+static void touch_pages(void *arg, int ith, int nth)
+{
+    (void)nth;
+    struct touch *t = arg;
+    cpu_start(t->b, ith);
+    struct cpu_items it = cpu_items(t->b, 0, ith, (int)((t->to - t->from + HUGE_PAGE - 1) / HUGE_PAGE));
+    for (int i; (i = cpu_next(&it)) >= 0;) {
+        size_t at = t->from + (size_t)i * HUGE_PAGE, end = at + HUGE_PAGE < t->to ? at + HUGE_PAGE : t->to;
+        for (; at < end; at += 4096) { /* written, but not changed */
+            volatile char *p = (volatile char *)t->b->arena + at;
+            *p = *p;
+        }
+    }
+}
+
 struct pack {
     struct bk *b;
     struct mat *m;
@@ -119,7 +142,7 @@ struct report {
 };
 
 /* Packs all matrices of a weight, a stretch after the other. */
-static bool pack_all(struct bk *b, struct bk_weight *w, struct report *rep)
+static bool pack_all(struct bk *b, struct bk_weight *w, struct touch *front, struct report *rep)
 {
     size_t row = quant_row_bytes(w->type, w->cols), step = STRETCH / row / MAT_PANEL * MAT_PANEL;
     step = step < MAT_PANEL ? MAT_PANEL : step > (size_t)w->rows ? (size_t)w->rows : step;
@@ -130,6 +153,11 @@ static bool pack_all(struct bk *b, struct bk_weight *w, struct report *rep)
             struct pack p = {b, w->stack ? &w->stack[i] : &w->mat, (const char *)w->src + row * (size_t)w->rows * (size_t)i, r, r1};
             if (done && rep->fn && !rep->fn(rep->arg, rep->done + done, rep->total))
                 return false;
+            size_t end = (size_t)((char *)p.m->data - (char *)b->arena) + p.m->bytes / (size_t)w->rows * (size_t)r1;
+            for (; front->to < end && front->to < b->arena_bytes; front->from = front->to) {
+                front->to = b->arena_bytes - front->from < TOUCH ? b->arena_bytes : front->from + TOUCH;
+                cpu_run(b, touch_pages, front);
+            }
             cpu_run(b, pack_rows, &p);
             done += row * (size_t)(r1 - r);
         }
@@ -139,6 +167,7 @@ static bool pack_all(struct bk *b, struct bk_weight *w, struct report *rep)
 int cpu_weights_ready(struct bk *b, bk_progress progress, void *arg, struct err *err)
 {
     struct report rep = {.fn = progress, .arg = arg};
+    struct touch front = {.b = b};
     if (b->ready)
         return err_set(err, ERR_USAGE, "the weights are packed already");
     int rc = make_arena(b, err);
@@ -151,7 +180,7 @@ int cpu_weights_ready(struct bk *b, bk_progress progress, void *arg, struct err 
         if (w->use == BK_VECTOR)
             for (int r = 0; r < w->rows; r++)
                 quant_traits(w->type)->decode((const char *)w->src + (size_t)r * row, w->vec + (size_t)r * (size_t)w->cols, w->cols);
-        if (packed(w) && !pack_all(b, w, &rep))
+        if (packed(w) && !pack_all(b, w, &front, &rep))
             return err_set(err, ERR_CANCELLED, "stopped");
         rep.done += w->src_bytes;
         if (progress && !progress(arg, rep.done, rep.total))

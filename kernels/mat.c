@@ -206,20 +206,26 @@ void act_quantize(struct act *a, enum isa isa, int t0, int t1, int c0, int c1)
 /* Packed weights are unpacked in groups of panels, so that a panel of activations serves several while it is in the nearest cache. */
 enum { GROUP_PANELS = 4, GROUP_BYTES = 256 * 1024 };
 
+void act_quantize_from(struct act *a, enum isa isa, int t0, int t1, int c0, int c1, const float *src, int ld)
+{
+    struct act other = *a;
+    other.f = (const float *)((uintptr_t)src - ((size_t)t0 * (size_t)ld + (size_t)c0) * sizeof *src); /* where (0, 0) would be */
+    other.ld = ld;
+    act_quantize(&other, isa, t0, t1, c0, c1);
+}
+
 size_t mat_scratch_bytes(enum isa isa, int max_cols, int max_tokens)
 {
     (void)max_tokens;
     const struct mat_isa *v = isa_of(isa);
     size_t cols = ((size_t)max_cols + 255) / 256 * 256;
-    size_t floats = cols * 4 * (size_t)(MAT_PANEL + v->float_panel); /* a decoded panel (then a row at least), gathered tokens */
-    size_t rows = cols * 2;                                          /* scalar: a row with its scales */
+    size_t floats = cols * 4 * (MAT_PANEL + 1); /* a decoded panel, a row; more than scalar rows with their scales */
     size_t unpacked = 0;
     if (v->tile) { /* a panel is at most 20 bytes a column and row: Q6_K */
         size_t panel = v->unpacked_bytes(Q_Q6_K, (int)cols) * (size_t)(MAT_PANEL / v->tile);
         unpacked = panel * GROUP_PANELS < GROUP_BYTES ? panel * GROUP_PANELS : panel > GROUP_BYTES ? panel : GROUP_BYTES;
     }
-    size_t max = floats > rows ? floats : rows;
-    return ((max > unpacked ? max : unpacked) + 4095) & ~(size_t)4095;
+    return ((floats > unpacked ? floats : unpacked) + 4095) & ~(size_t)4095;
 }
 
 /* What a run of rows is to do; y and bias are at row r0. */
@@ -236,6 +242,11 @@ struct job {
 static float *y_at(const struct job *w, int t, int r)
 {
     return w->y + (size_t)t * (size_t)w->ldy + (r - w->r0);
+}
+
+static const float *x_at(const struct job *w, int t)
+{
+    return w->a->f + (size_t)t * (size_t)w->a->ld;
 }
 
 static const float *bias_at(const struct job *w, int r)
@@ -263,17 +274,7 @@ static void mul_unpacked(const struct job *w, uint8_t *scratch)
     }
 }
 
-/* Tokens [t, t + n) as [k][n]: rows that lie a power of two apart would share a cache set. */
-static void gather(const struct act *a, int t, int n, float *dst)
-{
-    for (int j = 0; j < n; j++) {
-        const float *x = a->f + (size_t)(t + j) * (size_t)a->ld;
-        for (int k = 0; k < a->cols; k++)
-            dst[(size_t)k * (size_t)n + (size_t)j] = x[k];
-    }
-}
-
-static void mul_floats(const struct job *w, float *scratch)
+static void mul_floats(const struct job *w)
 {
     const struct mat *m = w->m;
     size_t row_bytes = quant_row_bytes(m->type, m->cols);
@@ -283,10 +284,9 @@ static void mul_floats(const struct job *w, float *scratch)
     }
     for (int t = 0; t < w->a->n; t += w->isa->float_panel) {
         int n = w->a->n - t < w->isa->float_panel ? w->a->n - t : w->isa->float_panel;
-        gather(w->a, t, n, scratch);
         for (int r = w->r0; r < w->r1; r += MAT_PANEL)
-            w->isa->float_product(m->type, (const char *)m->data + (size_t)r * row_bytes, scratch, n, m->cols, y_at(w, t, r), w->ldy, w->r1 - r,
-                                  bias_at(w, r));
+            w->isa->float_product(m->type, (const char *)m->data + (size_t)r * row_bytes, x_at(w, t), w->a->ld, n, m->cols, y_at(w, t, r),
+                                  w->ldy, w->r1 - r, bias_at(w, r));
     }
 }
 
@@ -294,18 +294,17 @@ static void mul_floats(const struct job *w, float *scratch)
 static void mul_decoded(const struct job *w, float *scratch)
 {
     const struct mat *m = w->m;
-    float *panel = scratch, *x = panel + (size_t)m->cols * MAT_PANEL;
+    float *panel = scratch, *row = panel + (size_t)m->cols * MAT_PANEL;
     for (int p = w->r0; p < w->r1; p += MAT_PANEL) {
         for (int r = p; r < p + MAT_PANEL; r++) {
             if (r < m->rows)
-                mat_row(m, r, x);
+                mat_row(m, r, row);
             for (int k = 0; k < m->cols; k++)
-                panel[(size_t)k * MAT_PANEL + (size_t)(r - p)] = r < m->rows ? x[k] : 0;
+                panel[(size_t)k * MAT_PANEL + (size_t)(r - p)] = r < m->rows ? row[k] : 0;
         }
         for (int t = 0; t < w->a->n; t += w->isa->float_panel) {
             int n = w->a->n - t < w->isa->float_panel ? w->a->n - t : w->isa->float_panel;
-            gather(w->a, t, n, x);
-            w->isa->float_product(Q_F32, panel, x, n, m->cols, y_at(w, t, p), w->ldy, w->r1 - p, bias_at(w, p));
+            w->isa->float_product(Q_F32, panel, x_at(w, t), w->a->ld, n, m->cols, y_at(w, t, p), w->ldy, w->r1 - p, bias_at(w, p));
         }
     }
 }
@@ -324,7 +323,7 @@ void mat_mul(const struct mat *m, const struct act *a, int r0, int r1, float *y,
     else if (mat_is_integer(m->type))
         w.isa->rows(m, a, r0, r1, w.y, ldy, w.bias, scratch);
     else if (layout == MAT_FLOATS && (m->type == Q_F32 || w.isa->halves))
-        mul_floats(&w, scratch);
+        mul_floats(&w);
     else
         mul_decoded(&w, scratch);
 }

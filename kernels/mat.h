@@ -43,7 +43,7 @@ void mat_pack(struct mat *m, const void *src, int r0, int r1);
 struct act {
     int n, cols;    /* tokens; elements (a multiple of 32 when a quantized matrix is to read it) */
     const float *f; /* (n, ld) float rows */
-    int ld;         /* floats between rows */
+    int ld;         /* floats between rows; a multiple of 512 is slow for float matrices (rows share cache sets) */
     void *q;        /* 8-bit form, layout private to the ISA; NULL: only float matrices will read it */
 };
 size_t act_bytes(enum isa isa, int n, int cols);
@@ -51,6 +51,8 @@ size_t act_bytes(enum isa isa, int n, int cols);
 void act_init(struct act *a, enum isa isa, int n, int cols, const float *f, int ld, void *memory);
 /* Rounds columns [c0, c1) (multiples of 32; of 256 or cols for even splitting) of tokens [t0, t1). Parts may run on different threads. */
 void act_quantize(struct act *a, enum isa isa, int t0, int t1, int c0, int c1);
+/* The same of values that lie elsewhere: src is column c0 of token t0, tokens are ld floats apart. */
+void act_quantize_from(struct act *a, enum isa isa, int t0, int t1, int c0, int c1, const float *src, int ld);
 
 /* Scratch bytes that mat_mul wants per thread, 64-aligned. */
 size_t mat_scratch_bytes(enum isa isa, int max_cols, int max_tokens);

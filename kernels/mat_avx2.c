@@ -71,9 +71,11 @@ static void quantize(struct act *a, int t0, int t1, int c0, int c1)
             float *recf = (float *)rec;
             recf[ACT_D * w + j] = d;
             recf[ACT_DSUM * w + j] = d * (float)(h0 + h1);
-            rec[ACT_NSUM * w + j] = -(h0 + h1);
-            rec[ACT_NHALF * w + j] = -h0;
-            rec[(ACT_NHALF + 1) * w + j] = -h1;
+            rec[ACT_N8 * w + j] = -8 * (h0 + h1);
+            rec[ACT_N16 * w + j] = -16 * (h0 + h1);
+            rec[ACT_N128 * w + j] = -128 * (h0 + h1);
+            rec[ACT_H32 * w + j] = -32 * h0;
+            rec[(ACT_H32 + 1) * w + j] = -32 * h1;
         }
 }
 
@@ -249,7 +251,7 @@ INLINE void fused_unit(enum qtype type, const int n, const uint8_t *codes, const
                 __m256 scale = scale_of(type, h, u * f.subs + s, i / 4);
                 UNROLL
                 for (int j = 0; j < n; j++) {
-                    __m256i start = _mm256_slli_epi32(bcast(rec + (ACT_NHALF + i / 4) * n + j), f.shift);
+                    __m256i start = bcast(rec + (f.start + i / 4) * n + j);
                     acc[j] = add_scaled(acc[j], _mm256_add_epi32(dot[s][j], start), scale, rec + ACT_D * n + j);
                 }
             }
@@ -264,8 +266,8 @@ INLINE void fused_unit(enum qtype type, const int n, const uint8_t *codes, const
         UNROLL
         for (int j = 0; j < n; j++) {
             __m256i v = f.slots > f.subs ? _mm256_add_epi32(dot[0][j], dot[1][j]) : dot[s][j];
-            if (f.shift && f.bits < 8)
-                v = _mm256_add_epi32(v, _mm256_slli_epi32(bcast(rec + ACT_NSUM * n + j), f.shift));
+            if (f.start && f.bits < 8)
+                v = _mm256_add_epi32(v, bcast(rec + f.start * n + j));
             acc[j] = add_scaled(acc[j], v, scale, rec + ACT_D * n + j);
             if (f.min)
                 acc[j] = _mm256_fmadd_ps(min, bcast_f(rec + ACT_DSUM * n + j), acc[j]);
@@ -396,7 +398,7 @@ INLINE void tile_n(enum qtype type, const int n, const uint8_t *p, const uint32_
         for (int part = 0; part < parts; part++) {
             const uint32_t *rec = f.halves ? x + part % 4 * ACT_WORDS * n : x;
             const uint32_t *q = rec + (f.halves ? part / 4 * 4 : 0) * n;
-            const uint32_t *start = rec + (f.halves ? ACT_NHALF + part / 4 : ACT_NSUM) * n;
+            const uint32_t *start = rec + (f.start + (f.halves ? part / 4 : 0)) * n;
             __m256i sum[PANEL], dot[PANEL];
             UNROLL
             for (int i = 0; i < steps; i++) {
@@ -413,8 +415,8 @@ INLINE void tile_n(enum qtype type, const int n, const uint8_t *p, const uint32_
             __m256 scale = _mm256_load_ps((const float *)p);
             UNROLL
             for (int j = 0; j < n; j++) {
-                if (f.shift && f.bits < 8)
-                    dot[j] = _mm256_add_epi32(dot[j], _mm256_slli_epi32(bcast(start + j), f.shift));
+                if (f.start && f.bits < 8)
+                    dot[j] = _mm256_add_epi32(dot[j], bcast(start + j));
                 acc[j] = add_scaled(acc[j], dot[j], scale, rec + ACT_D * n + j);
             }
             p += 32;
@@ -479,8 +481,8 @@ INLINE __m256 column(enum qtype type, const void *p, size_t k, int half)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
 }
 
-/* np panels x n tokens; token j's element k is x[k * step + j * ld]. */
-INLINE void float_tile(enum qtype type, const int np, const int n, const char *p, size_t panel_bytes, const float *x, size_t step, size_t ld,
+/* np panels x n tokens, ld floats between them. */
+INLINE void float_tile(enum qtype type, const int np, const int n, const char *p, size_t panel_bytes, const float *x, size_t ld,
                        int cols, float *y, int ldy, int rows, const float *bias)
 {
     __m256 acc[8][FLOAT_PANEL];
@@ -489,7 +491,7 @@ INLINE void float_tile(enum qtype type, const int np, const int n, const char *p
         UNROLL
         for (int j = 0; j < n; j++)
             acc[i][j] = _mm256_setzero_ps();
-    for (size_t k = 0; k < (size_t)cols; k++, x += step) {
+    for (size_t k = 0; k < (size_t)cols; k++, x++) {
         __m256 w[8];
         UNROLL
         for (int i = 0; i < 2 * np; i++)
@@ -516,7 +518,7 @@ INLINE void few_run(enum qtype type, const struct mat *m, const struct act *a, i
     size_t panel_bytes = (size_t)m->cols * (type == Q_F32 ? 64 : 32), ld = (size_t)a->ld;
     const char *p = (const char *)m->data + (size_t)(r0 / 16) * panel_bytes;
     for (int rows = r1 - r0, step; rows > 0; rows -= step, y += step, p += (size_t)(step / 16) * panel_bytes, bias = bias ? bias + step : NULL) {
-#define CALL(np, n) float_tile(type, np, n, p, panel_bytes, a->f, 1, ld, m->cols, y, ldy, rows, bias)
+#define CALL(np, n) float_tile(type, np, n, p, panel_bytes, a->f, ld, m->cols, y, ldy, rows, bias)
         step = rows > 48 ? 64 : rows > 16 ? 32 : 16;
         if (a->n == 2 && step == 64)
             step = 32;
@@ -540,11 +542,11 @@ static void float_few(const struct mat *m, const struct act *a, int r0, int r1, 
         few_run(Q_BF16, m, a, r0, r1, y, ldy, bias);
 }
 
-INLINE void float_any(enum qtype type, const void *p, const float *x, int w, int cols, float *y, int ldy, int rows, const float *bias)
+INLINE void float_any(enum qtype type, const void *p, const float *x, int ld, int w, int cols, float *y, int ldy, int rows, const float *bias)
 {
 #define CASE(n)                                                                                     \
     case n:                                                                                         \
-        float_tile(type, 1, n, p, 0, x, n, 1, cols, y, ldy, rows, bias);                            \
+        float_tile(type, 1, n, p, 0, x, (size_t)ld, cols, y, ldy, rows, bias);                            \
         break;
     switch (w) {
         CASE(1)
@@ -557,14 +559,14 @@ INLINE void float_any(enum qtype type, const void *p, const float *x, int w, int
 #undef CASE
 }
 
-static void float_product(enum qtype type, const void *p, const float *x, int w, int cols, float *y, int ldy, int rows, const float *bias)
+static void float_product(enum qtype type, const void *p, const float *x, int ld, int w, int cols, float *y, int ldy, int rows, const float *bias)
 {
     if (type == Q_F32)
-        float_any(Q_F32, p, x, w, cols, y, ldy, rows, bias);
+        float_any(Q_F32, p, x, ld, w, cols, y, ldy, rows, bias);
     else if (type == Q_F16)
-        float_any(Q_F16, p, x, w, cols, y, ldy, rows, bias);
+        float_any(Q_F16, p, x, ld, w, cols, y, ldy, rows, bias);
     else
-        float_any(Q_BF16, p, x, w, cols, y, ldy, rows, bias);
+        float_any(Q_BF16, p, x, ld, w, cols, y, ldy, rows, bias);
 }
 
 const struct mat_isa mat_avx2 = {

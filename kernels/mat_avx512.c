@@ -56,9 +56,11 @@ static void quantize(struct act *a, int t0, int t1, int c0, int c1)
             float *recf = (float *)rec;
             recf[ACT_D * w + j] = d;
             recf[ACT_DSUM * w + j] = d * (float)(h0 + h1);
-            rec[ACT_NSUM * w + j] = -(h0 + h1);
-            rec[ACT_NHALF * w + j] = -h0;
-            rec[(ACT_NHALF + 1) * w + j] = -h1;
+            rec[ACT_N8 * w + j] = -8 * (h0 + h1);
+            rec[ACT_N16 * w + j] = -16 * (h0 + h1);
+            rec[ACT_N128 * w + j] = -128 * (h0 + h1);
+            rec[ACT_H32 * w + j] = -32 * h0;
+            rec[(ACT_H32 + 1) * w + j] = -32 * h1;
         }
 }
 
@@ -201,10 +203,8 @@ INLINE void fused_unit(enum qtype type, const int n, const uint8_t *codes, const
                 for (int j = 0; j < n; j++) {
                     const uint32_t *rec = x + (f.slots == f.subs ? k : 0) * ACT_WORDS * n + j;
                     dot[k][j] = _mm512_setzero_si512();
-                    if (f.halves)
-                        dot[k][j] = _mm512_slli_epi32(bcast(rec + (ACT_NHALF + i / 4) * n), (unsigned)f.shift);
-                    else if (f.shift && k == 0)
-                        dot[k][j] = _mm512_slli_epi32(bcast(rec + ACT_NSUM * n), (unsigned)f.shift);
+                    if (f.start && (f.halves || k == 0))
+                        dot[k][j] = bcast(rec + (f.start + i / 4) * n);
                 }
         }
         read_step(type, codes, u, i, q);
@@ -323,12 +323,11 @@ static void unpack(enum qtype type, const uint8_t *p, int cols, uint8_t *dst)
 
 enum kind { OFFSET, MIN, HALVES };
 
-INLINE void tile_w(const enum kind kind, const int w, const uint8_t *p, const uint32_t *x, int cols, int shift, float *y, int ldy, __mmask16 mask,
+INLINE void tile_w(const enum kind kind, const int w, const uint8_t *p, const uint32_t *x, int cols, int start, float *y, int ldy, __mmask16 mask,
                    const float *bias)
 {
     __m512 acc[PANEL];
     __m512i dot[PANEL];
-    const __m128i count = _mm_cvtsi32_si128(shift);
     const int parts = kind == HALVES ? 8 : 1, steps = kind == HALVES ? 4 : 8;
     UNROLL
     for (int j = 0; j < w; j++)
@@ -337,10 +336,10 @@ INLINE void tile_w(const enum kind kind, const int w, const uint8_t *p, const ui
         for (int part = 0; part < parts; part++) {
             const uint32_t *rec = kind == HALVES ? x + part % 4 * ACT_WORDS * w : x;
             const uint32_t *q = rec + (kind == HALVES ? part / 4 * 4 : 0) * w;
-            const uint32_t *start = rec + (kind == HALVES ? ACT_NHALF + part / 4 : ACT_NSUM) * w;
+            const uint32_t *first = rec + (start + (kind == HALVES ? part / 4 : 0)) * w;
             UNROLL
             for (int j = 0; j < w; j++)
-                dot[j] = kind == MIN ? _mm512_setzero_si512() : _mm512_sll_epi32(bcast(start + j), count);
+                dot[j] = kind == MIN ? _mm512_setzero_si512() : bcast(first + j);
             UNROLL
             for (int i = 0; i < steps; i++) {
                 __m512i v = load(p + 64 * i);
@@ -396,13 +395,13 @@ static void product(enum qtype type, const uint8_t *p, const uint32_t *x, int w,
         return;
     }
 #undef CALL
-#define CALL(w) tile_w(HALVES, w, p, x, cols, f.shift, y, ldy, mask, bias)
+#define CALL(w) tile_w(HALVES, w, p, x, cols, f.start, y, ldy, mask, bias)
     if (f.halves) {
         FOR_WIDTH(w, CALL)
         return;
     }
 #undef CALL
-#define CALL(w) tile_w(OFFSET, w, p, x, cols, f.shift, y, ldy, mask, bias)
+#define CALL(w) tile_w(OFFSET, w, p, x, cols, f.start, y, ldy, mask, bias)
     FOR_WIDTH(w, CALL)
 #undef CALL
 }
@@ -452,8 +451,8 @@ INLINE __m512 column(enum qtype type, const void *p, size_t k)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
 
-/* np panels x n tokens; token j's element k is x[k * step + j * ld]. */
-INLINE void float_tile(enum qtype type, const int np, const int n, const char *p, size_t panel_bytes, const float *x, size_t step, size_t ld,
+/* np panels x n tokens, ld floats between them. */
+INLINE void float_tile(enum qtype type, const int np, const int n, const char *p, size_t panel_bytes, const float *x, size_t ld,
                        int cols, float *y, int ldy, int rows, const float *bias)
 {
     __m512 acc[4][PANEL];
@@ -462,7 +461,7 @@ INLINE void float_tile(enum qtype type, const int np, const int n, const char *p
         UNROLL
         for (int j = 0; j < n; j++)
             acc[i][j] = _mm512_setzero_ps();
-    for (size_t k = 0; k < (size_t)cols; k++, x += step) {
+    for (size_t k = 0; k < (size_t)cols; k++, x++) {
         __m512 w[4];
         UNROLL
         for (int i = 0; i < np; i++)
@@ -489,7 +488,7 @@ INLINE void few_run(enum qtype type, const struct mat *m, const struct act *a, i
     size_t panel_bytes = (size_t)m->cols * (type == Q_F32 ? 64 : 32), ld = (size_t)a->ld;
     const char *p = (const char *)m->data + (size_t)(r0 / 16) * panel_bytes;
     for (int rows = r1 - r0, step; rows > 0; rows -= step, y += step, p += (size_t)(step / 16) * panel_bytes, bias = bias ? bias + step : NULL) {
-#define CALL(np, n) float_tile(type, np, n, p, panel_bytes, a->f, 1, ld, m->cols, y, ldy, rows, bias)
+#define CALL(np, n) float_tile(type, np, n, p, panel_bytes, a->f, ld, m->cols, y, ldy, rows, bias)
         step = rows > 48 ? 64 : 16;
         if (step == 64)
             a->n == 1 ? CALL(4, 1) : a->n == 2 ? CALL(4, 2) : CALL(4, 3);
@@ -509,21 +508,21 @@ static void float_few(const struct mat *m, const struct act *a, int r0, int r1, 
         few_run(Q_BF16, m, a, r0, r1, y, ldy, bias);
 }
 
-static void float_product(enum qtype type, const void *p, const float *x, int w, int cols, float *y, int ldy, int rows, const float *bias)
+static void float_product(enum qtype type, const void *p, const float *x, int ld, int w, int cols, float *y, int ldy, int rows, const float *bias)
 {
-#define CALL(w) float_tile(Q_F32, 1, w, p, 0, x, w, 1, cols, y, ldy, rows, bias)
+#define CALL(w) float_tile(Q_F32, 1, w, p, 0, x, (size_t)ld, cols, y, ldy, rows, bias)
     if (type == Q_F32) {
         FOR_WIDTH(w, CALL)
         return;
     }
 #undef CALL
-#define CALL(w) float_tile(Q_F16, 1, w, p, 0, x, w, 1, cols, y, ldy, rows, bias)
+#define CALL(w) float_tile(Q_F16, 1, w, p, 0, x, (size_t)ld, cols, y, ldy, rows, bias)
     if (type == Q_F16) {
         FOR_WIDTH(w, CALL)
         return;
     }
 #undef CALL
-#define CALL(w) float_tile(Q_BF16, 1, w, p, 0, x, w, 1, cols, y, ldy, rows, bias)
+#define CALL(w) float_tile(Q_BF16, 1, w, p, 0, x, (size_t)ld, cols, y, ldy, rows, bias)
     FOR_WIDTH(w, CALL)
 #undef CALL
 }

@@ -21,8 +21,7 @@
  * to the high nibble.
  *
  * Activations. Tokens lie in panels of up to `panel` tokens; the last one is narrower. In a panel of w tokens 32 elements are a record of
- * ACT_WORDS * w dwords: q[8][w] (dword i of token j: elements 4i..4i+3), then w each of: scale d, d * sum, -sum, -sum of the first 16,
- * -sum of the last 16 (d and d * sum are floats, the others int32).
+ * ACT_WORDS * w dwords: q[8][w] (dword i of token j: elements 4i..4i+3), then w of each other word below.
  */
 #include <stdint.h>
 
@@ -30,7 +29,16 @@
 
 enum mat_layout { MAT_NONE, MAT_ROWS, MAT_TILES, MAT_FLOATS };
 
-enum { ACT_Q = 0, ACT_D = 8, ACT_DSUM = 9, ACT_NSUM = 10, ACT_NHALF = 11, ACT_WORDS = 13 };
+enum {
+    ACT_Q = 0,
+    ACT_D = 8,     /* float: scale */
+    ACT_DSUM = 9,  /* float: scale * sum(q), for minima */
+    ACT_N8 = 10,   /* int32: -8, -16, -128 times sum(q): where an integer sum starts, for codes with that offset */
+    ACT_N16 = 11,
+    ACT_N128 = 12,
+    ACT_H32 = 13,  /* int32, two: -32 times the sum of the first and of the last 16 */
+    ACT_WORDS = 15,
+};
 
 /* A block of 32 whose largest magnitude is below this is taken as zero (127 / amax must be finite). */
 #define ACT_TINY 1e-36f
@@ -56,9 +64,9 @@ struct mat_isa {
     size_t (*unpacked_bytes)(enum qtype type, int cols);
     void (*unpack)(enum qtype type, const uint8_t *tile, int cols, uint8_t *dst);
     void (*product)(enum qtype type, const uint8_t *unpacked, const uint32_t *x, int w, int cols, float *y, int ldy, int rows, const float *bias);
-    /* Panels [r0, r1) times a->n <= few tokens; one panel times w tokens gathered as [k][w]. */
+    /* Panels [r0, r1) times a->n <= few tokens; one panel times w tokens, ld floats between them. */
     void (*float_few)(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias);
-    void (*float_product)(enum qtype type, const void *panel, const float *x, int w, int cols, float *y, int ldy, int rows, const float *bias);
+    void (*float_product)(enum qtype type, const void *panel, const float *x, int ld, int w, int cols, float *y, int ldy, int rows, const float *bias);
 };
 
 extern const struct mat_isa mat_scalar, mat_avx2, mat_avx512;
@@ -90,7 +98,7 @@ static inline bool mat_is_integer(enum qtype t)
 struct mat_form {
     int units, subs, steps, slots;
     int bytes, codes; /* bytes a row; what of them is in front of the codes (planes of the nibble types included) */
-    int shift;        /* log2 of the offset that is subtracted from a code, 0: none */
+    int start;        /* the word of a record where integer sums start, 0: codes have no offset */
     int bits;         /* of a code */
     bool min, halves; /* a minimum a block; a scale for each 16 columns */
 };
@@ -99,21 +107,21 @@ static inline __attribute__((always_inline)) struct mat_form mat_form(enum qtype
 {
     switch (type) {
     case Q_Q4_0:
-        return (struct mat_form){1, 1, 4, 2, 18, 2, 3, 4, false, false};
+        return (struct mat_form){1, 1, 4, 2, 18, 2, ACT_N8, 4, false, false};
     case Q_Q4_1:
         return (struct mat_form){1, 1, 4, 2, 20, 4, 0, 4, true, false};
     case Q_Q5_0:
-        return (struct mat_form){1, 1, 4, 2, 22, 6, 4, 5, false, false};
+        return (struct mat_form){1, 1, 4, 2, 22, 6, ACT_N16, 5, false, false};
     case Q_Q5_1:
         return (struct mat_form){1, 1, 4, 2, 24, 8, 0, 5, true, false};
     case Q_Q8_0:
-        return (struct mat_form){1, 1, 8, 1, 34, 2, 7, 8, false, false};
+        return (struct mat_form){1, 1, 8, 1, 34, 2, ACT_N128, 8, false, false};
     case Q_Q4_K:
         return (struct mat_form){4, 2, 8, 2, 144, 16, 0, 4, true, false};
     case Q_Q5_K:
         return (struct mat_form){4, 2, 8, 2, 176, 16, 0, 5, true, false};
     default: /* Q6_K */
-        return (struct mat_form){2, 4, 8, 4, 210, 18, 5, 6, false, true};
+        return (struct mat_form){2, 4, 8, 4, 210, 18, ACT_H32, 6, false, true};
     }
 }
 

@@ -36,13 +36,13 @@ static void round_block(const float *x, uint32_t *rec, int w, int j)
     }
     int32_t sum = half[0] + half[1];
     float dsum = d * (float)sum;
-    const int32_t ints[3] = {-sum, -half[0], -half[1]};
+    const int32_t starts[5] = {-8 * sum, -16 * sum, -128 * sum, -32 * half[0], -32 * half[1]};
     for (int i = 0; i < 8; i++)
         memcpy(rec + (ACT_Q + i) * w + j, q + 4 * i, 4);
     memcpy(rec + ACT_D * w + j, &d, 4);
     memcpy(rec + ACT_DSUM * w + j, &dsum, 4);
-    for (int i = 0; i < 3; i++)
-        memcpy(rec + (ACT_NSUM + i) * w + j, ints + i, 4);
+    for (int i = 0; i < 5; i++)
+        memcpy(rec + (ACT_N8 + i) * w + j, starts + i, 4);
 }
 
 static void quantize(struct act *a, int t0, int t1, int c0, int c1)
@@ -180,12 +180,13 @@ static void rows(const struct mat *m, const struct act *a, int r0, int r1, float
     }
 }
 
-static void float_product(enum qtype type, const void *panel, const float *x, int n, int cols, float *y, int ldy, int rows_there, const float *bias)
+static void float_product(enum qtype type, const void *panel, const float *x, int ld, int n, int cols, float *y, int ldy, int rows_there, const float *bias)
 {
     const float *w = panel;
     float sum[MAT_PANEL] = {0};
     (void)type; /* F32 */
     (void)n;    /* 1 */
+    (void)ld;
     (void)ldy;
     for (int k = 0; k < cols; k++, w += MAT_PANEL)
         for (int r = 0; r < MAT_PANEL; r++)

@@ -31,15 +31,15 @@ struct vec_ops {
     /* Stores one position; values beyond what f16 holds become its largest. */
     void (*put)(void *k_page, void *v_page, bool half, int slot, const float *k, int d_k, const float *v, int d_v);
     void (*widen)(const uint16_t *src, float *dst, int n); /* f16 to f32, n a multiple of VEC_PAD */
-    /* s[r][0..BK_PAGE) = q[r] . K page, for `rows` rows; s has VEC_SPLIT floats a row. */
-    void (*scores)(const float *const *q, int rows, const void *k_page, bool half, int d_k, float *s);
+    /* s[r][0..BK_PAGE) = q[r] . K page, for `rows` rows; s has VEC_SPLIT floats a row. `next`: the f16 page that is read next, a hint. */
+    void (*scores)(const float *const *q, int rows, const void *k_page, bool half, int d_k, float *s, const void *next);
     /*
      * Of one row of scores, positions [a, b) are seen and [0, n) was computed: makes it exp(s - max), 0 where not seen.
      * *max and *sum tell of the seen ones; b > a.
      */
     void (*softmax)(float *s, int a, int b, int n, float cap, float *max, float *sum);
     /* o[r] (+)= sum of p[r][i] * V[i] for i in [0, n), ascending; p has VEC_SPLIT floats a row, o has d_vp. `first`: o starts at 0. */
-    void (*values)(const float *p, int rows, const void *v_page, bool half, int d_vp, int n, float *o, bool first);
+    void (*values)(const float *p, int rows, const void *v_page, bool half, int d_vp, int n, float *o, bool first, const void *next);
     /* Merges what one split gave (o1, max1, sum1) into (o, max, sum); max is -INFINITY before the first. o1 NULL: zeros (a sink). */
     void (*merge)(float *o, float *max, float *sum, const float *o1, float max1, float sum1, int d_vp);
 };

@@ -249,6 +249,20 @@ static int read_layers(struct reader *r, struct hparams *hp)
     return rc;
 }
 
+static int read_index(struct reader *r, struct hparams *hp)
+{
+    struct hp_mla *m = &hp->mla;
+    int rc = whole(r, "attention.indexer.head_count", 1, LIMIT_HEADS, -1, &m->n_index);
+    if (!rc)
+        rc = whole(r, "attention.indexer.key_length", 2, LIMIT_HEAD_DIM, -1, &m->d_index);
+    if (!rc)
+        rc = whole(r, "attention.indexer.top_k", 1, LIMIT_CONTEXT, -1, &m->top_k);
+    if (!rc && (m->d_rope > m->d_index || (int64_t)m->n_index * m->d_index > LIMIT_FF))
+        rc = err_set(r->err, ERR_FORMAT, "%s: the index has %d heads of %d elements; %d to %d in all are accepted", gguf_path(r->g), m->n_index,
+                     m->d_index, m->d_rope, LIMIT_FF);
+    return rc;
+}
+
 /* Heads of latent attention: d_k and d_v become those of a head, whichever form the file has. */
 static int read_latent(struct reader *r, struct hparams *hp)
 {
@@ -263,6 +277,8 @@ static int read_latent(struct reader *r, struct hparams *hp)
         rc = whole(r, "attention.kv_lora_rank", 1, LIMIT_HEAD_DIM, -1, &m->kv_lora);
     if (!rc)
         rc = whole(r, "rope.dimension_count", 2, LIMIT_HEAD_DIM, -1, &m->d_rope);
+    if (!rc && hp->arch->index)
+        rc = read_index(r, hp);
     if (rc)
         return rc;
     m->split = k && v;

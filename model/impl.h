@@ -25,6 +25,7 @@ struct arch {
     bool fused_up;         /* ffn_up may hold rows gate, then up */
     bool sinks;            /* attn_sinks */
     bool mla;              /* multi-head latent attention */
+    bool index;            /* sees the top_k positions of an index */
     bool embed_sqrt;       /* embeddings are times sqrt(n_embd) */
     bool scales;           /* embedding_scale, residual_scale, logit_scale are honoured, rope.scaling.finetuned switches rope */
     bool window;           /* attention.sliding_window must be there */
@@ -60,6 +61,7 @@ struct hp_moe {
 struct hp_mla {
     int q_lora, kv_lora, d_nope, d_rope; /* q_lora 0: attn_q alone */
     bool split;                          /* attn_k_b and attn_v_b; else attn_kv_b */
+    int n_index, d_index, top_k;         /* heads of the index; 0: none */
 };
 
 struct hparams {
@@ -85,6 +87,7 @@ void hparams_finish(struct hparams *hp);
 
 struct net_layer {
     bool mla, moe;
+    struct bk_index index; /* of latent attention */
     union {
         struct bk_attn_gqa gqa;
         struct bk_attn_mla latent;

@@ -136,7 +136,7 @@ static int load_attn(struct loader *l, int i, struct bk_attn_gqa *a)
                               .softcap = hp->attn_softcap, .window = window, .norm_wide = arch->qk_norm_wide, .out_scale = hp->out_scale};
     a->rope = (struct bk_rope){h->rope ? arch->rope : BK_ROPE_NONE, hp->n_rot, l->n->freq[local ? FREQ_LOCAL : FREQ_MAIN],
                                local ? 1 : (float)hp->magnitude};
-    l->n->kv[i] = (struct bk_kv_layer){h->n_kv, hp->d_k, hp->d_v, window};
+    l->n->kv[i] = (struct bk_kv_layer){h->n_kv, hp->d_k, hp->d_v, window, 0};
     if (!arch->no_pre_norm)
         rc = rms(l, i, "attn_norm", d, &a->in);
     if (!rc)
@@ -191,6 +191,23 @@ static int split_kv_b(struct loader *l, int i, struct bk_attn_mla *a)
     return rc ? rc : hand_over(l, &vt, BK_EXPERTS, &a->v_b.w);
 }
 
+static int load_index(struct loader *l, int i, struct bk_index *x)
+{
+    const struct hp_mla *m = &l->hp->mla;
+    int64_t d = l->hp->n_embd;
+    *x = (struct bk_index){.n_head = m->n_index, .d = m->d_index, .top_k = m->top_k};
+    x->rope = (struct bk_rope){BK_ROPE_NEOX, m->d_rope, l->n->freq[FREQ_MAIN], (float)l->hp->magnitude};
+    x->k_norm = (struct bk_norm){.kind = BK_NORM_LAYER, .eps = 1e-6f};
+    int rc = linear(l, i, "indexer.attn_q_b", m->q_lora, (int64_t)m->n_index * m->d_index, MAY, &x->q);
+    if (!rc)
+        rc = linear(l, i, "indexer.attn_k", d, m->d_index, MAY, &x->k);
+    if (!rc)
+        rc = linear(l, i, "indexer.proj", d, m->n_index, MAY, &x->proj);
+    if (!rc)
+        rc = tensor(l, named(l, i, "indexer.k_norm", "weight"), MUST, BK_VECTOR, m->d_index, 1, 1, &x->k_norm.w);
+    return rc ? rc : tensor(l, named(l, i, "indexer.k_norm", "bias"), MUST, BK_VECTOR, m->d_index, 1, 1, &x->k_norm.b);
+}
+
 static int load_latent(struct loader *l, int i, struct bk_attn_mla *a)
 {
     const struct hparams *hp = l->hp;
@@ -199,7 +216,7 @@ static int load_latent(struct loader *l, int i, struct bk_attn_mla *a)
     *a = (struct bk_attn_mla){.layer = i, .n_head = (int)h, .d_nope = m->d_nope, .d_rope = m->d_rope, .d_v = hp->d_v, .kv_lora = m->kv_lora,
                               .scale = hp->attn_scale, .out_scale = hp->out_scale};
     a->rope = (struct bk_rope){hp->arch->rope, m->d_rope, l->n->freq[FREQ_MAIN], (float)hp->magnitude};
-    l->n->kv[i] = (struct bk_kv_layer){1, m->kv_lora + m->d_rope, m->kv_lora, 0};
+    l->n->kv[i] = (struct bk_kv_layer){1, m->kv_lora + m->d_rope, m->kv_lora, 0, m->d_index};
     int rc = rms(l, i, "attn_norm", d, &a->in);
     if (!rc && !m->q_lora) {
         rc = linear(l, i, "attn_q", d, q, MAY, &a->q);
@@ -220,6 +237,10 @@ static int load_latent(struct loader *l, int i, struct bk_attn_mla *a)
         rc = stack(l, i, "attn_k_b", m->d_nope, m->kv_lora, h, &a->k_b);
     if (!rc && m->split)
         rc = stack(l, i, "attn_v_b", m->kv_lora, hp->d_v, h, &a->v_b);
+    if (!rc && hp->arch->index) {
+        rc = load_index(l, i, &l->n->layer[i].index);
+        a->index = &l->n->layer[i].index;
+    }
     return rc ? rc : linear(l, i, "attn_output", h * hp->d_v, d, MAY, &a->o);
 }
 

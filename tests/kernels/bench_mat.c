@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "kernels/mat.h"
 
-enum { ROUNDS = 5, BUDGET_US = 60000 };
+enum { ROUNDS = 40, BUDGET_US = 4000 };
 
 static void *block(size_t n)
 {
@@ -160,10 +160,9 @@ int main(int argc, char **argv)
                 wanted |= !strcmp(argv[k], q->name);
             if (!wanted)
                 continue;
-            if (isa > ISA_SCALAR) {
+            if (isa > ISA_SCALAR)
                 run((enum isa)isa, types[i], (int)(96e6 / (double)quant_row_bytes(types[i], cols)) / 64 * 64, cols, few, 5, "memory");
-                run((enum isa)isa, types[i], (int)(4e6 / (double)quant_row_bytes(types[i], cols)) / 64 * 64, cols, few, 5, "cache");
-            }
+            run((enum isa)isa, types[i], (int)((isa ? 4e6 : 4e5) / (double)quant_row_bytes(types[i], cols)) / 64 * 64, cols, few, isa ? 5 : 1, "cache");
             run((enum isa)isa, types[i], isa ? 1536 : 64, cols, many, isa ? 3 : 2, "many");
         }
         rounding((enum isa)isa);

@@ -166,7 +166,7 @@ static struct net *make_attn(const struct attn_case *given, int threads)
         a->sinks = rig_make(r, "sinks", BK_VECTOR, Q_F32, 1, c->n_head, 1, 2);
     a->o = make_linear(r, c->type, "o", c->bias ? "o.b" : NULL, c->d, no, 1);
     a->post = make_norm(r, c->post, "post", "post.b", c->d);
-    struct bk_kv_layer l = {c->n_kv, c->d_k, c->d_v, c->window};
+    struct bk_kv_layer l = {c->n_kv, c->d_k, c->d_v, c->window, 0};
     ready(n, 1, nq + nk + nv > no ? nq + nk + nv : no, &l);
     return n;
 }
@@ -190,7 +190,7 @@ static struct net *make_ffn(const struct ffn_case *c, int threads)
         f->up = make_linear(r, c->type, "up", c->bias ? "up.b" : NULL, c->n_ff, c->d, 1);
     f->down = make_linear(r, c->type, "down", c->bias ? "down.b" : NULL, c->d, c->n_ff, 1);
     f->post = make_norm(r, c->post, "post", "post.b", c->d);
-    struct bk_kv_layer l = {1, 1, 1, 0};
+    struct bk_kv_layer l = {1, 1, 1, 0, 0};
     ready(n, c->n_ff, 1, &l);
     return n;
 }
@@ -331,7 +331,7 @@ static void embedding_and_head(void **state)
         const struct bk_weight *o = tied ? e : rig_make(&r, "output", BK_MATRIX, type, VOCAB, D, 0, 1);
         struct bk_head h = {make_norm(&r, BK_NORM_RMS, "norm", NULL, D), {o, rig_make(&r, "bias", BK_VECTOR, Q_F32, 1, VOCAB, 0, 1)}, 3, 0.5f};
         struct bk_embed em = {e, 2.5f};
-        struct bk_kv_layer l = {1, 1, 1, 0};
+        struct bk_kv_layer l = {1, 1, 1, 0, 0};
         struct bk_kv_conf conf = {BK_KV_F16, N, 1, &l};
         assert_int_equal(r.ops->weights_ready(r.bk, NULL, NULL, NULL), 0);
         assert_int_equal(r.ops->reserve(r.bk, D, 1, 1, VOCAB, N, NULL), 0);
@@ -373,7 +373,7 @@ static void pages_move(void **state)
         struct net *n = make_attn(&c, 2);
         const struct bk_ops *ops = n->r.ops;
         float *whole = row_memory(n), *other = row_memory(n);
-        struct bk_kv_layer l = {c.n_kv, c.d_k, c.d_v, 0};
+        struct bk_kv_layer l = {c.n_kv, c.d_k, c.d_v, 0, 0};
         struct bk_kv_conf conf = {f16 ? BK_KV_F16 : BK_KV_F32, CTX, 1, &l};
         struct bk_kv *copied = NULL, *written = NULL;
         pass(n, n->r.kv, 0, n->n, 512, whole);
@@ -511,7 +511,7 @@ static void pages_are_checked(void **state)
     struct net *n = make_attn(&attn_cases[0], 1);
     const struct bk_ops *o = n->r.ops;
     float *x = row_memory(n);
-    struct bk_kv_layer l = {2, 16, 16, 0}, wide = {2, 32, 16, 0};
+    struct bk_kv_layer l = {2, 16, 16, 0, 0}, wide = {2, 32, 16, 0, 0};
     struct bk_kv_conf conf = {BK_KV_F32, 100, 1, &l};
     struct bk_kv *small = NULL, *other = NULL;
     char *page = calloc(1, o->kv_page_bytes(n->r.kv));
@@ -529,11 +529,11 @@ static void pages_are_checked(void **state)
     REFUSED(o->kv_copy(small, n->r.kv, 2, &err), ERR_USAGE, "2 pages");
     struct bk_batch b = {n->tokens, 1, 100}; /* the cache is full, not over-full */
     REFUSED(o->begin(n->r.bk, small, &b, &err), ERR_TOOLONG, "cache of 100");
-    conf.layers = &(struct bk_kv_layer){INT32_MAX, INT32_MAX, INT32_MAX, 0};
+    conf.layers = &(struct bk_kv_layer){INT32_MAX, INT32_MAX, INT32_MAX, 0, 0};
     conf.n_ctx = INT32_MAX;
     assert_true(o->kv_bytes(&conf) == UINT64_MAX);
     REFUSED(o->kv_create(n->r.bk, &conf, &other, &err), ERR_USAGE, "cannot be made");
-    conf.layers = &(struct bk_kv_layer){0, 1, 1, 0};
+    conf.layers = &(struct bk_kv_layer){0, 1, 1, 0, 0};
     REFUSED(o->kv_create(n->r.bk, &conf, &other, &err), ERR_USAGE, "cannot be made");
     o->kv_destroy(NULL);
     free(page);

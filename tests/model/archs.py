@@ -207,6 +207,50 @@ def qwen2moe(net):
     return build(net, T.Qwen2MoeForCausalLM, c, LLAMA, experts=experts)
 
 
+class DeepseekMoe(torch.nn.Module):
+    """DeepSeek's first mixture, which transformers has not: softmax, the weights of the best as they are, shared experts without a gate."""
+
+    def __init__(self, net, i):
+        super().__init__()
+        self.router = net.get(f"blk.{i}.ffn_gate_inp.weight")
+        self.scale = net.key("expert_weights_scale")
+        self.w = [net.get(f"blk.{i}.ffn_{g}_exps.weight") for g in ("gate", "up", "down")]
+        self.shared = [net.get(f"blk.{i}.ffn_{g}_shexp.weight") for g in ("gate", "up", "down")]
+
+    @staticmethod
+    def swiglu(x, gate, up, down):
+        return down @ (torch.nn.functional.silu(gate @ x) * (up @ x))
+
+    def forward(self, x):
+        out = torch.empty_like(x)
+        for b, t in torch.cartesian_prod(*map(torch.arange, x.shape[:2])):
+            n = x[b, t]
+            p = (self.router @ n).softmax(-1)
+            y = self.swiglu(n, *self.shared)
+            for e in p.topk(3).indices:
+                y = y + self.scale * p[e] * self.swiglu(n, *(w[e] for w in self.w))
+            out[b, t] = y
+        return out
+
+
+def deepseek(net):
+    first = {g: h for g, h in (LLAMA | FFN).items()}
+    net.keys["deepseek.block_count"] = 1
+    one = build(net, T.LlamaForCausalLM, T.LlamaConfig(**net.config()), first, interleaved=True)
+    net.keys["deepseek.block_count"] = 3
+    model = T.LlamaForCausalLM(T.LlamaConfig(**net.config())).double().eval()
+    state = dict(one.state_dict())
+    for i in (1, 2):
+        attention(net, state, i, interleaved=True)
+        for g, h in LLAMA.items():
+            state[f"model.layers.{i}.{h}"] = net.get(f"blk.{i}.{g}")
+        model.model.layers[i].mlp = DeepseekMoe(net, i)
+    model.load_state_dict(state)
+    for g in ("gate_inp", "gate_exps", "up_exps", "down_exps", "gate_shexp", "up_shexp", "down_shexp"):
+        net.used.add(f"blk.0.ffn_{g}.weight")
+    return model
+
+
 def gpt_oss(net):
     def experts(net, out, i):
         m = f"model.layers.{i}.mlp."
@@ -220,7 +264,7 @@ def gpt_oss(net):
         out[m + "experts.down_proj"] = net.get(f"blk.{i}.ffn_down_exps.weight").transpose(1, 2)
         out[m + "experts.down_proj_bias"] = net.get(f"blk.{i}.ffn_down_exps.bias")
     c = T.GptOssConfig(**net.config(num_local_experts=8, num_experts_per_tok=3, sliding_window=7, rope_scaling=dict(
-        rope_type="yarn", factor=32.0, beta_fast=32.0, beta_slow=1.0, truncate=False, original_max_position_embeddings=16)))
+        rope_type="yarn", factor=32.0, beta_fast=32.0, beta_slow=1.0, truncate=False, original_max_position_embeddings=4096)))
     names = {"attn_norm.weight": "input_layernorm.weight", "post_attention_norm.weight": "post_attention_layernorm.weight",
              "attn_sinks.weight": "self_attn.sinks"}
     return build(net, T.GptOssForCausalLM, c, names, experts=experts)
@@ -236,7 +280,7 @@ def phi3(net):
 
 
 NETS = {"gemma": gemma, "gemma2": gemma2, "olmo2": olmo2, "olmo3": olmo3, "granite": granite, "granitemoe": granitemoe, "glm4": glm4,
-        "smollm3": smollm3, "mixtral": mixtral, "mistral": mistral, "qwen2moe": qwen2moe, "gpt-oss": gpt_oss, "phi3-short": phi3, "phi3-long": phi3}
+        "smollm3": smollm3, "mixtral": mixtral, "mistral": mistral, "qwen2moe": qwen2moe, "deepseek": deepseek, "gpt-oss": gpt_oss, "phi3-short": phi3, "phi3-long": phi3}
 
 
 def main():

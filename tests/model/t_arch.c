@@ -23,7 +23,7 @@
 /*
  * With " Q8_0" behind the name matrices are of that type; then the ways of reading are compared, and that the logits are not far.
  * keys: NAME=VALUE, a whole number, one with a point, a word. tensors: NAME:SHAPE of each block,
- * once for those that are no block's.
+ * of one block (NAME@0), or once for those that are no block's.
  */
 struct net {
     const char *name, *arch;
@@ -69,9 +69,12 @@ static const struct net nets[] = {
      BASE HEADS ROT EIGHT "feed_forward_length=96 block_count=2 expert_shared_feed_forward_length=96 rope.freq_base=1000000.0",
      OUT ATTN QKV_BIAS NORMS EXPERTS
      "ffn_gate_inp_shexp.weight:64 ffn_gate_shexp.weight:64x96 ffn_up_shexp.weight:64x96 ffn_down_shexp.weight:96x64"},
+    {"deepseek", "deepseek", BASE HEADS ROT FF EIGHT "block_count=3 leading_dense_block_count=1 expert_shared_count=2 expert_weights_scale=0.8",
+     OUT ATTN NORMS "ffn_gate.weight@0:64x96 ffn_up.weight@0:64x96 ffn_down.weight@0:96x64 " EXPERTS
+     "ffn_gate_shexp.weight:64x64 ffn_up_shexp.weight:64x64 ffn_down_shexp.weight:64x64"},
     {"gpt-oss", "gpt-oss",
      BASE HEADS ROT EIGHT "block_count=4 attention.sliding_window=7 rope.freq_base=150000.0 rope.scaling.type=yarn rope.scaling.factor=32.0 "
-                          "rope.scaling.original_context_length=16",
+                          "rope.scaling.original_context_length=4096",
      OUT ATTN QKV_BIAS "attn_output.bias:64 attn_sinks.weight:4 attn_norm.weight:64 post_attention_norm.weight:64 ffn_gate_inp.bias:8 "
      "ffn_gate_exps.bias:32x8 ffn_up_exps.bias:32x8 ffn_down_exps.bias:64x8 " EXPERTS},
     {"phi3-short", "phi3",
@@ -203,8 +206,13 @@ static void add_tensors(struct file *f, const char *list, int blocks)
         char *v = strchr(w, ':');
         int dim[3], n = sscanf(v + 1, "%dx%dx%d", &dim[0], &dim[1], &dim[2]);
         *v = 0;
+        char *only = strchr(w, '@');
+        if (only)
+            *only++ = 0;
         bool global = !strncmp(w, "output.", 7) || !strncmp(w, "rope_", 5);
         for (int i = 0; i < (global ? 1 : blocks); i++) {
+            if (only && atoi(only) != i)
+                continue;
             snprintf(name, sizeof name, global ? "%s" : "blk.%2$d.%1$s", w, i);
             add_tensor(f, name, dim, n);
         }

@@ -16,7 +16,8 @@
 #define MOST 128 /* positions */
 
 static const char *const goldens[] = {"llama", "llama-tied-rope", "qwen2", "qwen2-yarn", "qwen3", "gemma3", "phi3",
-                                      "qwen3moe", "deepseek2-lite", "deepseek2-lite-kvb", "deepseek2-v2", "deepseek2-v2-kvb", "deepseek3", "deepseek3-kvb"};
+                                      "qwen3moe", "deepseek2-lite", "deepseek2-lite-kvb", "deepseek2-v2", "deepseek2-v2-kvb", "deepseek3", "deepseek3-kvb",
+                                      "deepseek32"};
 
 /* ---- reading ---- */
 
@@ -200,7 +201,7 @@ static void golden(const char *name)
         s = begin(two, n_ctx, BK_KV_F16);
         other->n = 0;
         eval(s, tokens, n, MOST, other);
-        near(name, seq, other, 1e-2);
+        near(name, seq, other, strcmp(name, "deepseek32") ? 1e-2 : 0.1); /* whose index may take another of two near positions */
         session_destroy(s);
     }
     struct session *s = begin(two, MOST, BK_KV_F32);
