@@ -558,20 +558,25 @@ static void take_event(struct chat *c, const struct event *e)
     }
 }
 
+static void save_if_due(struct chat *c)
+{
+    if (c->save_at && now_ms() >= c->save_at)
+        save_or_tell(c, c->turn.over ? END_LOCK_MS : LOCK_MS);
+}
+
 void chat_work(struct chat *c)
 {
     struct event *list = c->late ? c->late : engine_poll(c->e), *next;
     c->late = NULL;
     for (; list; list = next) {
         next = list->next;
+        save_if_due(c); /* before more is shown: this may be the first turn in a while */
         c->heard = now_ms();
         take_event(c, list);
         event_free(list);
     }
-    int64_t now = now_ms();
-    if (c->save_at && now >= c->save_at)
-        save_or_tell(c, c->turn.over ? END_LOCK_MS : LOCK_MS);
-    if (c->busy && !c->silent_told && now - c->heard >= SILENT_MS) {
+    save_if_due(c);
+    if (c->busy && !c->silent_told && now_ms() - c->heard >= SILENT_MS) {
         c->silent_told = true;
         tell(c, "nothing has come from the engine for a minute; it goes on being waited for until you stop it");
     }

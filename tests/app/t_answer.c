@@ -270,7 +270,11 @@ static void stopped(void **state)
         OK(chat_open(c, 0, E));
     }
     print_message("a stop takes at most %.1f ms\n", (double)worst / 1000);
-    assert_true(worst < 250000); /* wanted: 50 ms; this machine may be busy */
+#ifdef HADAL_SANITIZED
+    assert_true(worst < 1000000);
+#else
+    assert_true(worst < 250000); /* wanted: 50 ms; the machine may be busy */
+#endif
     conf.max_tokens = 3;
     ask(c, "and on");
     assert_int_equal(heard.state, HIST_FINAL);
