@@ -22,6 +22,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -533,10 +534,28 @@ bool hist_read_only(const struct hist *h)
     return h->read_only;
 }
 
+/*
+ * Called while another connection holds the lock. SQLite's own handler waits longer each time, so who has waited long asks
+ * rarely and starves behind those that come and go; here everyone asks again after a short time that chance makes different.
+ */
+static int wait_for_lock(void *arg, int count)
+{
+    struct hist *h = arg;
+    int64_t now = clock_mono_us();
+    if (!count)
+        h->wait_from_us = now;
+    if (now - h->wait_from_us >= (int64_t)h->busy_ms * 1000)
+        return 0;
+    unsigned char chance;
+    sqlite3_randomness(1, &chance);
+    usleep(500 + 30u * chance);
+    return 1;
+}
+
 void hist_set_wait(struct hist *h, int ms)
 {
     h->busy_ms = ms;
-    sqlite3_busy_timeout(h->db, ms);
+    sqlite3_busy_handler(h->db, wait_for_lock, h);
 }
 
 int hist_check(struct hist *h, struct err *err)

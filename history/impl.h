@@ -110,6 +110,7 @@ struct hist {
     bool nested;  /* between hist_begin and hist_commit */
     int last;     /* SQLite's code of the last failure */
     int busy_ms;  /* how long a lock is waited for */
+    int64_t wait_from_us;
     sqlite3_stmt *st[SQL_COUNT];
     struct owner me;
     struct live *live;
