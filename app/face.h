@@ -41,7 +41,7 @@ struct face {
     struct chat *chat;
     int leave;         /* exit status once the face is to end; -1: not yet */
     int edit;          /* the next input replaces the edit-th latest prompt; 0: it is one more */
-    char *model;       /* what answers, as the engine says; NULL: not known yet */
+    char *model;       /* what answers, as /stats shows it; NULL: not known yet */
     int64_t deleted;   /* the session that /undelete brings back; 0: none known */
     bool gap;          /* something stands above: a blank line before the next prompt */
     struct turn turn;
@@ -55,6 +55,7 @@ struct face {
     char *restore;     /* goes into the line before the next prompt */
 };
 
+/* ---- app/face_show.c ---- */
 /* "[text]", dim, on a line of its own; sanitized. */
 void face_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Foreign text with a newline at its end; as it is, and wrapped at words. */
@@ -65,12 +66,22 @@ void face_cut(struct buf *out, const char *s, int columns, bool pad);
 /* "9.4k" */
 void face_short_count(uint64_t n, char out[16]);
 
+/* "session "title"" or "a new session" or "not saved". */
+void face_session_name(struct face *f, struct buf *out);
+/* The last prompt of the path; NULL: there is none. */
+const struct hist_node *face_last_prompt(const struct face *f);
+/* That, and its answer, as they stood on the screen. */
+void face_last_exchange(struct face *f);
+
+/* ---- app/face_draft.c ---- */
+/* Saves what is unsent (queue and line) if it has changed. */
+void face_save_draft(struct face *f);
+/* Takes a session that has nothing but a draft for this process; false: another one is writing in it. */
+bool face_claim(int64_t session);
+
+/* ---- app/face_line.c ---- */
 /* Opens a session (0: a new one) and puts its draft into the line. Reports its own errors. */
 bool face_open(struct face *f, int64_t session);
-/* "session "title"" or "new session" or "not saved". */
-void face_session_name(struct face *f, struct buf *out);
-/* The last prompt and its answer, as they stood on the screen. */
-void face_last_exchange(struct face *f);
 /* After a call of chat_send, chat_regen, chat_edit, chat_raw that returned rc: follows the turn, or tells what is wrong. False: it did not begin. */
 bool face_begin(struct face *f, int rc, const struct err *err);
 /* Text for the line before the next prompt. */

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +25,6 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/sane.h"
-#include "base/utf8.h"
 #include "ui/line.h"
 
 #define QUIET_US 150000      /* a state that is over sooner is not shown */
@@ -35,79 +33,8 @@
 #define DRAFT_REST_US 400000 /* the draft is saved when no key came for so long */
 #define LEAVE_US 2000000     /* how long the end of an answer may take when we leave */
 #define HISTORY_MAX 1000
+#define RECENT 20            /* sessions among which an unsent first prompt is looked for */
 #define DRAFT_MAX ((size_t)512 << 20)
-
-/* ---- words ---- */
-
-void face_short_count(uint64_t n, char out[16])
-{
-    if (n < 1000)
-        snprintf(out, 16, "%d", (int)n);
-    else if (n < 9950)
-        snprintf(out, 16, "%.1fk", (double)n / 1000);
-    else
-        snprintf(out, 16, "%llu%s", (unsigned long long)(n < 999500 ? (n + 500) / 1000 : (n + 500000) / 1000000), n < 999500 ? "k" : "M");
-}
-
-void face_note(const char *fmt, ...)
-{
-    va_list ap;
-    char *text;
-    va_start(ap, fmt);
-    int n = vasprintf(&text, fmt, ap);
-    va_end(ap);
-    if (n < 0)
-        return;
-    struct buf line = BUF_INIT(1 << 20);
-    sane_line(&line, text, (size_t)n);
-    term_say(TERM_OUT, "\x1b[2m[%s]\x1b[0m\n", buf_str(&line));
-    buf_finish(&line);
-    free(text);
-}
-
-void face_text(const char *s, size_t n)
-{
-    while (n && s[n - 1] == '\n')
-        n--;
-    term_text(TERM_OUT, s, n);
-    term_text_end(TERM_OUT);
-    term_say(TERM_OUT, "\n");
-}
-
-void face_prose(const char *s, size_t n)
-{
-    while (n && s[n - 1] == '\n')
-        n--;
-    term_prose(TERM_OUT, s, n);
-    term_text_end(TERM_OUT);
-    term_say(TERM_OUT, "\n");
-}
-
-void face_cut(struct buf *out, const char *s, int columns, bool pad)
-{
-    struct buf line = BUF_INIT(1 << 20);
-    sane_line(&line, s, strlen(s));
-    const char *p = buf_str(&line);
-    size_t len, fits = 0, at = 0;
-    int width = 0, fits_width = 0;
-    for (; at < line.len && width <= columns; at += len) {
-        width += utf8_width(utf8_decode(p + at, line.len - at, &len));
-        if (width <= columns - 3) {
-            fits = at + len;
-            fits_width = width;
-        }
-    }
-    if (width > columns) {
-        buf_add(out, p, fits);
-        buf_addstr(out, "...");
-        width = fits_width + 3;
-    } else {
-        buf_add(out, p, line.len);
-    }
-    if (pad && width < columns)
-        buf_addf(out, "%*s", columns - width, "");
-    buf_finish(&line);
-}
 
 /* For readline. */
 static void show_prompt(const struct face *f)
@@ -312,14 +239,19 @@ static void on_model(void *arg, const struct event *e)
 {
     struct face *f = arg;
     free(f->model);
-    struct buf b = BUF_INIT(4096), clean = BUF_INIT(1 << 16);
-    buf_addf(&b, "%s%s%s", e->name ? e->name : "?", e->quant && *e->quant && strcmp(e->quant, "none") ? " " : "",
-             e->quant && strcmp(e->quant, "none") ? e->quant : "");
-    if (e->engine && *e->engine)
-        buf_addf(&b, ", %s", e->engine);
-    sane_line(&clean, buf_str(&b), b.len);
-    f->model = buf_take(&clean);
-    buf_finish(&b);
+    struct buf b = BUF_INIT(1 << 16);
+    buf_addstr(&b, "  model    ");
+    sane_line(&b, e->name ? e->name : "?", e->name ? strlen(e->name) : 1);
+    if (e->quant && *e->quant && strcmp(e->quant, "none")) {
+        buf_addch(&b, ' ');
+        sane_line(&b, e->quant, strlen(e->quant));
+    }
+    if (e->engine && *e->engine) {
+        buf_addstr(&b, "\n  engine   ");
+        sane_line(&b, e->engine, strlen(e->engine));
+    }
+    buf_addch(&b, '\n');
+    f->model = buf_take(&b);
 }
 
 static void on_end(void *arg, enum hist_state state, const struct event *e)
@@ -370,7 +302,7 @@ static void say_numbers(struct face *f)
         if (!strcmp(t->stop, "length"))
             buf_addstr(&b, ", cut off by max-tokens");
     }
-    if (s->n_ctx > 0 && s->n_used > 0) {
+    if (!t->raw && s->n_ctx > 0 && s->n_used > 0) {
         face_short_count((uint64_t)s->n_used, a);
         face_short_count((uint64_t)s->n_ctx, c);
         buf_addf(&b, ", context %s of %s", a, c);
@@ -394,16 +326,6 @@ static void say_error(struct face *f)
         face_note("%s is saved; /regen tries again", t->any ? "what was answered" : "the prompt");
 }
 
-/* The last prompt of the path. */
-static const struct hist_node *last_prompt(const struct face *f)
-{
-    const struct hist_path *p = chat_path(f->chat);
-    for (size_t i = p->n; i-- > 0;)
-        if (p->at[i].role == HIST_USER)
-            return &p->at[i];
-    return NULL;
-}
-
 static void end_turn(struct face *f)
 {
     struct turn *t = &f->turn;
@@ -420,7 +342,7 @@ static void end_turn(struct face *f)
         say_error(f);
         /* What cannot be answered as it is goes back into the line, to be changed. */
         if (t->err.code == ERR_TOOLONG && !t->raw && f->sent && !f->n_queue) {
-            const struct hist_node *n = last_prompt(f);
+            const struct hist_node *n = face_last_prompt(f);
             size_t len;
             face_restore(f, f->sent);
             f->edit = n && !strcmp(hist_node_text(n, &len), f->sent);
@@ -439,17 +361,7 @@ bool face_begin(struct face *f, int rc, const struct err *err)
         report(err);
         return false;
     }
-    struct turn *t = &f->turn;
-    bool over = t->over; /* it may have ended within the call */
-    struct turn ended = *t;
-    *t = (struct turn){.phase = PHASE_WAIT, .began_us = clock_mono_us(), .quarter = -1};
-    if (over) {
-        t->over = true;
-        t->state = ended.state;
-        t->err = ended.err;
-        t->died = ended.died;
-        memcpy(t->stop, ended.stop, sizeof t->stop);
-    }
+    f->turn = (struct turn){.phase = PHASE_WAIT, .began_us = clock_mono_us(), .quarter = -1};
     free(f->draft); /* a turn clears it in history */
     f->draft = mem_strdup("");
     f->draft_due_us = clock_mono_us() + DRAFT_REST_US;
@@ -457,49 +369,6 @@ bool face_begin(struct face *f, int rc, const struct err *err)
 }
 
 /* ---- sessions and drafts ---- */
-
-/* Queue and line, as they would have to be typed again. */
-static char *unsent(struct face *f)
-{
-    struct buf b = BUF_INIT(DRAFT_MAX);
-    char *line = prompt_draft();
-    for (size_t i = 0; i < f->n_queue; i++)
-        buf_addf(&b, "%s%s", f->queue[i], i + 1 < f->n_queue || *line ? "\n" : "");
-    buf_addstr(&b, line);
-    free(line);
-    return b.len ? buf_take(&b) : mem_strdup("");
-}
-
-/* A draft needs a session to belong to. */
-static int64_t session_for_draft(struct face *f)
-{
-    int64_t id = chat_session(f->chat);
-    if (id)
-        return id;
-    char *system = mem_strdup(chat_system(f->chat));
-    if (hist_session_new(f->h, &id, NULL) || chat_open(f->chat, id, NULL))
-        id = 0;
-    else if (system)
-        chat_set_system(f->chat, system, NULL);
-    free(system);
-    return id;
-}
-
-static void save_draft(struct face *f)
-{
-    f->draft_due_us = 0;
-    if (!f->h || hist_read_only(f->h) || f->edit)
-        return;
-    char *now = unsent(f);
-    int64_t id;
-    if (strcmp(now, f->draft) && (*now || chat_session(f->chat)) && (id = session_for_draft(f)) &&
-        !hist_draft_set(f->h, id, *now ? now : NULL, NULL)) {
-        free(f->draft);
-        f->draft = now;
-        return;
-    }
-    free(now);
-}
 
 void face_restore(struct face *f, const char *text)
 {
@@ -511,7 +380,7 @@ bool face_open(struct face *f, int64_t session)
 {
     struct err e;
     struct hist_session s;
-    save_draft(f); /* of the session that is left */
+    face_save_draft(f); /* of the session that is left */
     if (chat_open(f->chat, session, &e)) {
         report(&e);
         return false;
@@ -528,54 +397,6 @@ bool face_open(struct face *f, int64_t session)
         hist_session_finish(&s);
     }
     return true;
-}
-
-void face_session_name(struct face *f, struct buf *out)
-{
-    struct hist_session s;
-    int64_t id = chat_session(f->chat);
-    if (!f->h)
-        buf_addstr(out, "not saved");
-    else if (!id || hist_session_get(f->h, id, &s, NULL))
-        buf_addstr(out, "a new session");
-    else {
-        char short_name[7];
-        short_id(s.uid, short_name);
-        if (*s.title) {
-            buf_addstr(out, "session \"");
-            face_cut(out, s.title, 48, false);
-            buf_addch(out, '"');
-        } else {
-            buf_addf(out, s.n_messages ? "session %s" : "a new session", short_name);
-        }
-        hist_session_finish(&s);
-    }
-}
-
-void face_last_exchange(struct face *f)
-{
-    const struct hist_path *p = chat_path(f->chat);
-    const struct hist_node *prompt = last_prompt(f);
-    size_t len;
-    if (!prompt)
-        return;
-    const char *s = hist_node_text(prompt, &len);
-    term_say(TERM_OUT, "\n\x1b[1myou>\x1b[0m ");
-    face_text(s, len);
-    const struct hist_node *answer = &p->at[p->n - 1];
-    if (answer->role != HIST_ASSISTANT)
-        return;
-    s = hist_node_text(answer, &len);
-    while (len && *s == '\n') {
-        s++;
-        len--;
-    }
-    if (len)
-        face_prose(s, len);
-    if (answer->state == HIST_INTERRUPTED)
-        face_note("stopped here; /regen answers again");
-    else if (answer->state == HIST_ERROR)
-        face_note("an error ended this answer; /regen answers again");
 }
 
 /* ---- input ---- */
@@ -636,6 +457,8 @@ static void on_line(void *arg, char *text)
     f->draft_due_us = clock_mono_us();
     if (!text) {
         f->leave = 0;
+    } else if (f->leave >= 0) {
+        free(text); /* typed behind /quit: for the shell */
     } else if (f->turn.phase == PHASE_IDLE && !f->n_queue) {
         take_line(f, text);
         free(text);
@@ -724,12 +547,12 @@ static void idle(struct face *f)
 {
     if (f->restore) {
         char *typed = prompt_draft();
-        if (*typed)
+        if (*typed) {
             prompt_remember(f->restore);
-        else
+            face_note("what was in the line is a key Up away");
+        } else {
             prompt_prefill(f->restore);
-        if (*typed)
-            face_note("%.40s... is a key Up away", f->restore);
+        }
         free(typed);
         free(f->restore);
         f->restore = NULL;
@@ -802,7 +625,7 @@ static void wait_and_work(struct face *f, int sig_fd)
         term_prose_pause(TERM_OUT);
     }
     if (f->draft_due_us && clock_mono_us() >= f->draft_due_us)
-        save_draft(f);
+        face_save_draft(f);
     if (!term_text(TERM_OUT, "", 0) && f->leave < 0)
         f->leave = 128 + SIGHUP; /* the terminal is gone */
 }
@@ -825,7 +648,7 @@ static void loop(struct face *f, int sig_fd)
 /* What runs is stopped and kept, what is unsent becomes the draft. */
 static void leave(struct face *f)
 {
-    save_draft(f);
+    face_save_draft(f);
     prompt_hide();
     if (chat_busy(f->chat)) {
         int64_t until = clock_mono_us() + LEAVE_US;
@@ -852,13 +675,14 @@ static int first_session(struct face *f)
     if (app_session(f->conf, f->h, &id, &e))
         return report(&e);
     bool go_on = id != 0;
-    if (!go_on && f->h && !hist_session_list(f->h, false, 1, &l, NULL)) {
-        if (l.n && !l.at[0].n_messages && l.at[0].draft)
-            id = l.at[0].id;
+    if (!go_on && f->h && !hist_session_list(f->h, false, RECENT, &l, NULL)) {
+        for (size_t i = 0; !id && i < l.n; i++)
+            if (!l.at[i].n_messages && l.at[i].draft && face_claim(l.at[i].id))
+                id = l.at[i].id;
         hist_list_finish(&l);
     }
     if (!face_open(f, id))
-        return 6;
+        return err_exit_status(ERR_HISTORY);
     struct buf name = BUF_INIT(1 << 16);
     char *path = NULL;
     int no_model = conf_model_path(f->conf->model, &path, &e);

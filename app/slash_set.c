@@ -159,7 +159,7 @@ void slash_stats(struct face *f, const char *arg)
     char a[32], c[32];
     struct buf b = BUF_INIT(4096);
     if (f->model)
-        term_say(TERM_OUT, "  model    %s\n", f->model);
+        term_say(TERM_OUT, "%s", f->model);
     count_text((uint64_t)s->n_prompt, a);
     buf_addf(&b, "  prompt   %s tokens", a);
     if (s->n_cached) {

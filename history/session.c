@@ -309,15 +309,20 @@ int hist_draft_set(struct hist *h, int64_t session, const char *text, struct err
     int rc = hist_session_get(h, session, &s, err);
     if (rc != 0)
         return rc;
-    bool same = text ? s.draft && strcmp(s.draft, text) == 0 : !s.draft, listed = s.n_messages > 0 || s.draft;
+    bool same = text ? s.draft && strcmp(s.draft, text) == 0 : !s.draft, empty = s.n_messages == 0,
+         listed = !empty || s.draft;
     hist_session_finish(&s);
     if (same)
         return 0;
     if ((rc = db_begin(h, err)) != 0)
         return rc;
     rc = db_run(h, db_bind(h, SQL_SESSION_DRAFT, "is", session, text), err);
-    if (rc == 0 && !listed)
+    if (rc == 0 && text && !listed)
         rc = session_used(h, session, err);
+    if (!text && empty) { /* goes at close */
+        h->fresh = mem_grow(h->fresh, h->n_fresh + 1, sizeof *h->fresh);
+        h->fresh[h->n_fresh++] = session;
+    }
     return db_end(h, rc, err);
 }
 

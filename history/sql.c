@@ -43,7 +43,9 @@ const char *const sql_text[SQL_COUNT] = {
                           " title_src = iif(title_src = 'user', title_src, ?3) WHERE id = ?1",
     [SQL_SESSION_SYSTEM] = "UPDATE session SET system = ?2 WHERE id = ?1",
     [SQL_SESSION_PARAMS] = "UPDATE session SET params = ?2 WHERE id = ?1",
-    [SQL_SESSION_DRAFT] = "UPDATE session SET draft = ?2 WHERE id = ?1 AND draft IS NOT ?2",
+    /* Without a draft, an empty session leaves the lists. */
+    [SQL_SESSION_DRAFT] = "UPDATE session SET draft = ?2, place = CASE WHEN ?2 IS NULL AND title = ''"
+                          " AND NOT EXISTS (SELECT 1 FROM node WHERE session_id = ?1) THEN NULL ELSE place END WHERE id = ?1 AND draft IS NOT ?2",
     [SQL_SESSION_DELETE] = "UPDATE session SET deleted_ms = ?2 WHERE id = ?1 AND deleted_ms IS NULL",
     [SQL_SESSION_UNDELETE] = "UPDATE session SET deleted_ms = NULL WHERE id = ?1",
     /* A clock that went back does not put the newest session behind older ones. */

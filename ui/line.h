@@ -24,6 +24,7 @@ bool term_say(enum term_stream st, const char *fmt, ...) __attribute__((format(p
 /* Bytes as they are: only for --raw, --json and files. */
 bool term_raw(enum term_stream st, const void *p, size_t n);
 bool term_is_tty(enum term_stream st);
+bool term_is_dumb(void);               /* by TERM: no escape sequences */
 int term_columns(enum term_stream st); /* 80 when unknown */
 bool term_color(enum term_stream st);  /* tty, TERM not dumb, NO_COLOR unset; or CLICOLOR_FORCE */
 bool term_at_start(enum term_stream st); /* nothing written yet, or the last byte was a newline */

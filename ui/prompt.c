@@ -49,7 +49,8 @@
 #define TOO_LONG "[a paste was left out: it is longer than 64 MB]"
 
 static struct prompt_conf conf;
-static bool is_open, shown, at_end;
+static bool is_open, shown;
+static bool at_end, ended; /* the end of input has come; has been told: what follows is for somebody else */
 static volatile sig_atomic_t prepared;
 static struct termios saved_tty;
 static char *shown_prompt;
@@ -81,19 +82,14 @@ static const char white[] = " \t\n";
 
 static bool is_foreground(void)
 {
-    return tcgetpgrp(STDIN_FILENO) == getpgrp();
-}
-
-static bool is_dumb(void)
-{
-    const char *t = getenv("TERM");
-    return !t || !*t || !strcmp(t, "dumb");
+    pid_t group = tcgetpgrp(STDIN_FILENO);
+    return group < 0 || group == getpgrp(); /* a terminal that controls nobody is ours */
 }
 
 static bool has_paste_mode(void)
 {
     const char *v = rl_variable_value("enable-bracketed-paste");
-    return v && !strcmp(v, "on") && !is_dumb();
+    return v && !strcmp(v, "on") && !term_is_dumb();
 }
 
 static void prepare(void)
@@ -105,12 +101,11 @@ static void prepare(void)
     t.c_cc[VTIME] = 0;
     /* These come as keys, in order with the others; VQUIT stays the emergency exit. */
     t.c_cc[VINTR] = t.c_cc[VSUSP] = _POSIX_VDISABLE;
+    prepared = has_paste_mode() ? 2 : 1;
     tcsetattr(STDIN_FILENO, TCSADRAIN, &t);
-    prepared = 1;
-    if (has_paste_mode()) {
+    if (prepared == 2) {
         fputs("\x1b[?2004h", rl_outstream);
         fflush(rl_outstream);
-        prepared = 2;
     }
 }
 
@@ -197,6 +192,7 @@ void prompt_show(const char *text)
         return;
     if (shown && !strcmp(shown_prompt, text))
         return;
+    ended = false;
     term_status("");
     prompt_hide();
     if (!shown_prompt || strcmp(shown_prompt, text)) {
@@ -251,7 +247,7 @@ static char *clean(const char *s, size_t n)
         }
     }
     buf_finish(&good);
-    return out.len ? buf_take(&out) : mem_strdup("");
+    return buf_take(&out);
 }
 
 /* The text with each label that still stands there replaced by its paste. */
@@ -273,18 +269,7 @@ static char *expand(const char *s)
             buf_addch(&out, *s++);
         }
     }
-    return out.len ? buf_take(&out) : mem_strdup("");
-}
-
-static void drop_labels(void)
-{
-    for (size_t i = 0; i < n_labels; i++) {
-        free(labels[i].name);
-        free(labels[i].text);
-    }
-    free(labels);
-    labels = NULL;
-    n_labels = 0;
+    return buf_take(&out);
 }
 
 static const char *add_label(char *text)
@@ -504,7 +489,6 @@ int prompt_open(const struct prompt_conf *c)
     rl_completer_word_break_characters = white;
     rl_completer_quote_characters = "";
     rl_sort_completion_matches = 0;
-    rl_completion_query_items = -1; /* a question would block */
     if (c->plain)
         rl_terminal_name = "dumb";
     rl_add_funmap_entry("hadal-newline", insert_newline);
@@ -512,9 +496,10 @@ int prompt_open(const struct prompt_conf *c)
     use_utf8();
     rl_initialize(); /* with its own display function: it would ask no terminal otherwise */
     set_shown(false);
-    rl_variable_bind("page-completions", "off");
-    rl_variable_bind("bell-style", c->plain ? "none" : rl_variable_value("bell-style"));
+    rl_variable_bind("page-completions", "off"); /* questions would block */
     rl_completion_query_items = -1;
+    if (c->plain)
+        rl_variable_bind("bell-style", "none");
     rebind(emacs_standard_keymap);
     rebind(vi_insertion_keymap);
     rebind(vi_movement_keymap);
@@ -525,7 +510,7 @@ int prompt_open(const struct prompt_conf *c)
     if (!history_is_stifled())
         stifle_history(HISTORY_MAX);
     is_open = true;
-    at_end = in_paste = false;
+    at_end = ended = in_paste = false;
     burst_until = 0;
     if (is_foreground())
         prepare();
@@ -547,7 +532,17 @@ void prompt_close(void)
     keys_at = 0;
     free(shown_prompt);
     shown_prompt = NULL;
-    drop_labels();
+    for (size_t i = 0; i < n_labels; i++) {
+        free(labels[i].name);
+        free(labels[i].text);
+    }
+    free(labels);
+    labels = NULL;
+    n_labels = 0;
+    while (n_lines)
+        free(lines[--n_lines]);
+    free(lines);
+    lines = NULL;
     clear_history();
 }
 
@@ -566,7 +561,7 @@ static void deliver(void)
         free(full);
         while (text.len && text.data[text.len - 1] == '\n')
             text.data[--text.len] = 0;
-        conf.line(conf.arg, text.len ? buf_take(&text) : mem_strdup(""));
+        conf.line(conf.arg, buf_take(&text));
         buf_finish(&text);
     }
     if (!n_lines) {
@@ -575,6 +570,7 @@ static void deliver(void)
     }
     if (at_end && is_open) {
         at_end = false;
+        ended = true;
         conf.line(conf.arg, NULL);
     }
 }
@@ -634,7 +630,7 @@ static void feed(const char *s, size_t n)
     buf_reset(&keys);
     keys_at = 0;
     buf_add(&keys, s, n);
-    while (keys_at < keys.len && is_open) {
+    while (keys_at < keys.len && is_open && !ended) {
         rl_callback_read_char();
         deliver();
     }

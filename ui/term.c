@@ -62,7 +62,7 @@ static bool write_all(struct stream *s, const char *p, size_t n)
     return !s->failed;
 }
 
-static bool is_dumb(void)
+bool term_is_dumb(void)
 {
     const char *t = getenv("TERM");
     return !t || !*t || !strcmp(t, "dumb");
@@ -95,7 +95,7 @@ bool term_color(enum term_stream st)
         return false;
     if (env_set("CLICOLOR_FORCE") && strcmp(getenv("CLICOLOR_FORCE"), "0"))
         return true;
-    return term_is_tty(st) && !is_dumb();
+    return term_is_tty(st) && !term_is_dumb();
 }
 
 bool term_at_start(enum term_stream st)
@@ -116,7 +116,7 @@ static void status_clear(void)
         return;
     struct stream *s = &streams[TERM_ERR];
     struct buf b = BUF_INIT(COLUMNS_MAX + 8);
-    if (is_dumb())
+    if (term_is_dumb())
         buf_addf(&b, "\r%*s\r", status_width, "");
     else
         buf_addstr(&b, "\r\x1b[K");
@@ -261,11 +261,11 @@ void term_status(const char *text)
     const char *dim = term_color(TERM_ERR) ? "\x1b[2m" : "";
     buf_addf(&out, "%s%s%.*s%s", status_width ? "\r" : "", dim, (int)n, buf_str(&line), *dim ? "\x1b[0m" : "");
     /* The rest of what stood there. */
-    if (width < status_width && is_dumb())
+    if (width < status_width && term_is_dumb())
         buf_addf(&out, "%*s", status_width - width, "");
     else if (width < status_width)
         buf_addstr(&out, "\x1b[K");
-    status_width = width > status_width || !is_dumb() ? width : status_width;
+    status_width = width > status_width || !term_is_dumb() ? width : status_width;
     buf_reset(&status_text);
     buf_add(&status_text, buf_str(&line), n);
     write_all(s, buf_str(&out), out.len);

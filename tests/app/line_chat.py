@@ -1,8 +1,9 @@
 """The line face: prompts, answers, commands."""
 import json
+import os
 
 import p
-from person import Person, plain, query, turns
+from person import KEYS, Person, plain, query, turns
 
 ECHO = "model Scripted-7B\ntext \"You said: \"\necho\nusage n_out 318\nusage decode_ms 14900\ndone\n"
 SLOW = "model Scripted-7B\npace 20\ntext \"one two three four five six seven eight nine ten eleven twelve thirteen\\n\"\ndone\n"
@@ -363,7 +364,64 @@ def test_draft():
             me.see("unsent")
             me.type("<c-u>")
             me.leave()
+        with Person(h) as me:  # typed and wiped: nothing stays
+            me.type("x")
+            me.quiet(0.7)
+            me.type("<c-u>")
+            me.leave()
         p.eq(query(h, "SELECT count(*) FROM session"), [(1,)])
+
+
+def test_drafts_of_two_at_once():
+    with p.Home(ECHO) as h, Person(h) as one:
+        one.type("of the first")
+        one.quiet(0.7)
+        with Person(h) as two:
+            p.eq(two.rest(), "")  # not the other's
+            two.type("of the second")
+            two.quiet(0.7)
+            two.kill(15)
+        one.ask("!", "You said: of the first!")
+        with Person(h) as three:
+            three.see("of the second")
+            three.type("<c-u>")
+            three.quiet(0.7)
+            three.leave()
+        one.leave()
+        p.eq(len(query(h, "SELECT id FROM session")), 1)
+
+
+def test_typing_before_the_prompt():
+    with p.Home(ECHO) as h, Person(h, prompt=False) as me:
+        me.type("early " * 30 + "bird\n")
+        me.see("You said: " + "early " * 5)
+        me.see("tokens")
+        me.see("you> ")
+        p.eq(turns(h)[0][2], "early " * 30 + "bird")
+        me.leave()
+
+
+def test_typing_behind_the_end():
+    for end in ("<c-d>", "/quit<enter>"):
+        with p.Home(ECHO) as h, Person(h) as me:
+            os.write(me.fd, (KEYS.get(end) or "/quit\r").encode() + b"rm -rf precious\rmore")
+            p.eq(me.wait(), 0)
+            p.eq(turns(h), [])
+
+
+def test_no_model():
+    with p.Home() as h, Person(h) as me:
+        p.has(me.text(), ", no model, ")
+        me.see("")
+        p.has(me.text(), "hadal: no model: put a GGUF file into ")
+        me.say("hello?")
+        me.see("hadal: no model")
+        me.see("you> hello?")  # not sent, not lost
+        me.type("<c-u>")
+        me.say("/model")
+        me.see("no models are in ")
+        me.leave()
+        p.eq(turns(h), [])
 
 
 p.main(globals())

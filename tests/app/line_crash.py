@@ -60,7 +60,7 @@ def test_kill_9_at_50_random_moments():
                 me.see(str(i))
                 me.type("<enter>")
                 seen = []  # (when, how much of the answer)
-                end = time.monotonic() + rng.uniform(0, 0.28)
+                end = time.monotonic() + rng.uniform(0, 0.22)
                 start = me.seen
                 while time.monotonic() < end:
                     me.pump(end - time.monotonic())
@@ -77,7 +77,7 @@ def test_kill_9_at_50_random_moments():
             known[prompt] = old[-1] if old else ""
         rows = turns(h)
         sound(h)
-        p.eq(len(known) > 20, True, known)
+        p.eq(len(known) > 15, True, known)
         for prompt, shown in known.items():
             at = rows.index(("user", "final", prompt))
             role, state, text = rows[at + 1]
@@ -150,7 +150,7 @@ def test_signals():
             p.eq(last_answer(h)[1], "interrupted")
             p.has(last_answer(h)[2], "word5")
     for sig in (signal.SIGQUIT, signal.SIGSEGV, signal.SIGABRT):
-        with p.Home(SLOW) as h, Person(h) as me:
+        with p.Home(SLOW) as h, Person(h, ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0:handle_abort=0") as me:
             me.say("tell me")
             me.see("word5 ")
             p.eq(me.kill(sig), 128 + sig)  # the terminal is given back: wait() looks

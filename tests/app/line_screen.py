@@ -255,9 +255,12 @@ def test_tmux_suspend():
         until(lambda: t.screen().count("Stopped") == 2, "not stopped in the middle of an answer")
         t.keys("fg", "Enter")
         t.see("w99")
+        t.see("[100 tokens")
         t.keys("C-d")
-        t.keys("stty -a | grep -c ' icanon .* echo '; stty -a", "Enter")
+        until(lambda: t.screen().endswith("$"), "no shell again")
+        t.keys("clear; stty -a", "Enter")
         t.see(" icanon")
+        t.see(" echo ")
         p.eq(turns(h)[0][2], "half full")
 
 

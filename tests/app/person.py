@@ -133,7 +133,8 @@ class Person:
 
     def leave(self, want=0):
         self.type("<c-d>")
-        p.eq(self.wait(), want, "exit status")
+        got = self.wait()
+        p.eq(got, want, f"exit status; last: {self.text()[-3000:]}")
 
     def kill(self, sig=signal.SIGKILL):
         os.kill(self.pid, sig)
