@@ -456,7 +456,10 @@ static void look_at_context(struct chat *c, uint64_t used)
         snprintf(more, sizeof more, ", and --ctx (/set ctx) gives up to %d", c->ctx_train);
     char *text = mem_printf("the chat fills %d %% of the context, %d of %d tokens; when it is full, answers end. A new chat begins empty%s", percent,
                             used < (uint64_t)c->n_ctx ? (int)used : c->n_ctx, c->n_ctx, more);
-    tell(c, text);
+    if (c->face.full)
+        c->face.full(c->face.arg, text);
+    else
+        tell(c, text);
     free(text);
 }
 

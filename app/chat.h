@@ -30,6 +30,7 @@ struct chat_face {
     /* The turn is over: state (final, interrupted, error), the event that ended it. History already has it. Also the end of chat_raw. */
     void (*end)(void *arg, enum hist_state state, const struct event *e);
     void (*notice)(void *arg, const char *text); /* one line worth saying: "history: disk is full; this answer is not saved" */
+    void (*full)(void *arg, const char *text);   /* one line that says that the context fills up; NULL: a notice */
 };
 
 /*

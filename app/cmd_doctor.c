@@ -92,7 +92,7 @@ static void look_at_settings(struct findings *f)
     conf_init(&none);
     conf_init(&file);
     conf_init(&all);
-    conf_load_file(&file, NULL, NULL, NULL);
+    conf_load_file(&file, NULL, NULL);
     conf_load(&all, on_warning, f, NULL);
     if (access(path, F_OK) < 0)
         found(f, true, "settings", "no file %s; the built-in ones count", path);

@@ -195,18 +195,17 @@ static void config_text(struct conf *c, const char *path, char *text, const stru
     }
 }
 
-int conf_load_file(struct conf *c, void (*fn)(void *arg, const char *text), void *arg, struct err *err)
+void conf_load_file(struct conf *c, void (*fn)(void *arg, const char *text), void *arg)
 {
-    (void)err;
     struct source src = {fn, arg};
     struct err e;
     char *path = path_config("config", NULL);
     if (!path)
-        return 0; /* no home: nothing to read */
+        return; /* no home: nothing to read */
     struct stat st;
     if (stat(path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR)) {
         free(path);
-        return 0;
+        return;
     }
     struct buf b = BUF_INIT(CONFIG_MAX);
     if (path_read(path, &b, &e))
@@ -218,7 +217,6 @@ int conf_load_file(struct conf *c, void (*fn)(void *arg, const char *text), void
     c->system_given = false; /* says: on the command line */
     buf_finish(&b);
     free(path);
-    return 0;
 }
 
 /* ---- environment ---- */
@@ -245,9 +243,10 @@ static void load_environment(struct conf *c, const struct source *src)
 
 int conf_load(struct conf *c, void (*fn)(void *arg, const char *text), void *arg, struct err *err)
 {
-    int rc = conf_load_file(c, fn, arg, err);
+    (void)err;
+    conf_load_file(c, fn, arg);
     load_environment(c, &(struct source){fn, arg});
-    return rc;
+    return 0;
 }
 
 /* ---- models ---- */

@@ -40,8 +40,9 @@ void conf_finish(struct conf *c);
  * ERR_USAGE with a sentence that names the setting and what it takes. */
 int conf_set(struct conf *c, const char *name, const char *value, struct err *err);
 /* Config file and environment. A bad line is reported through `warn` with file and line, and does not stop the program. */
-int conf_load_file(struct conf *c, void (*warn)(void *arg, const char *text), void *arg, struct err *err); /* the first half of conf_load */
 int conf_load(struct conf *c, void (*warn)(void *arg, const char *text), void *arg, struct err *err);
+/* The config file alone. */
+void conf_load_file(struct conf *c, void (*warn)(void *arg, const char *text), void *arg);
 /* The sampler, limits and template settings as a JSON object (stored with each answer). Owned by the caller. */
 char *conf_params_json(const struct conf *c, uint64_t seed);
 /* Names of the settings /set knows, for help and completion: i = 0.. until NULL; *help, *value (formatted into buf). */

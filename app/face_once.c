@@ -28,6 +28,7 @@
 #define ANSWER_MAX ((size_t)256 << 20)
 #define STATUS_EVERY_US 100000 /* between two changes of the status line */
 #define STATUS_AFTER_US 300000 /* what is over sooner is not worth a line */
+#define TWICE_US 100000        /* nobody presses Ctrl-C again so soon */
 #define LEAVE_MS 1000          /* how long SIGTERM and SIGHUP wait for the engine */
 
 enum phase { STARTING, LOADING, READING, THINKING, ANSWERING };
@@ -39,6 +40,7 @@ struct once {
     bool live, tty; /* tty: progress is shown */
     struct buf answer, thought, notices; /* notices: lines that wait for the end of the answer */
     bool over;                           /* it has come */
+    char *full;                          /* what is to be said of the context; NULL: nothing */
     size_t n_text, n_thought; /* bytes so far */
     char last; /* byte of the answer */
     int out_errno; /* of stdout; EPIPE: the reader has left */
@@ -50,11 +52,12 @@ struct once {
     int quarter;          /* of --plain: what was said last */
 
     json_t *model; /* what EV_MODEL said */
-    bool ended, died;
+    bool ended;
     enum hist_state state;
     struct err err;
     char stop[16];
-    int signal, n_int;
+    int signal;
+    int64_t int_us; /* when SIGINT came; 0: not yet */
 };
 
 /* ---- stdout ---- */
@@ -164,12 +167,17 @@ static void on_prefill(void *arg, int done, int total, int reused)
         put_event(o, json_pack("{s:s, s:i, s:i, s:i}", "event", "prefill", "done", done, "total", total, "cached", reused));
 }
 
-static void on_model(void *arg, const struct event *e)
+static void keep_model(struct once *o, const struct event *e)
 {
-    struct once *o = arg;
     json_decref(o->model);
     o->model = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "model", jtext(e->name), "fingerprint", jtext(e->fingerprint), "arch", jtext(e->arch),
                          "quant", jtext(e->quant), "backend", jtext(e->backend), "engine", jtext(e->engine));
+}
+
+static void on_model(void *arg, const struct event *e)
+{
+    struct once *o = arg;
+    keep_model(o, e);
     if (o->conf->verbose)
         notice("%s, %s, %s, on %s; %s; context %d of %d", e->name ? e->name : "?", e->arch ? e->arch : "?", e->quant ? e->quant : "?",
                e->backend ? e->backend : "?", e->engine ? e->engine : "?", e->n_ctx, e->n_ctx_train);
@@ -213,9 +221,6 @@ static void on_end(void *arg, enum hist_state state, const struct event *e)
     struct once *o = arg;
     o->ended = true;
     o->state = state;
-    if (!e)
-        return;
-    o->died = e->died;
     o->err = e->err;
     memcpy(o->stop, e->stop, sizeof o->stop);
 }
@@ -232,9 +237,19 @@ static void on_notice(void *arg, const char *text)
     }
 }
 
+/* Of no use to one who cannot go on, or who is told that it is full. */
+static void on_full(void *arg, const char *text)
+{
+    struct once *o = arg;
+    free(o->full);
+    o->full = mem_strdup(text);
+}
+
 static void say_notices(struct once *o)
 {
     o->over = true;
+    if (o->full && o->h && strcmp(o->stop, "context") != 0)
+        notice("%s", o->full);
     for (const char *p = buf_str(&o->notices); *p;) {
         size_t n = strcspn(p, "\n");
         notice("%.*s", (int)n, p);
@@ -268,8 +283,7 @@ static json_t *result_json(const struct once *o)
     char *params = conf_params_json(o->conf, chat_seed(o->chat));
     json_t *j = json_pack("{s:o, s:o}", "answer", jtext_n(buf_str(&o->answer), o->answer.len), "thought",
                           o->n_thought ? jtext_n(buf_str(&o->thought), o->thought.len) : json_null());
-    if (o->model)
-        json_object_update(j, o->model);
+    json_object_update(j, o->model);
     json_object_set_new(j, "seed", json_integer((json_int_t)chat_seed(o->chat)));
     json_object_set_new(j, "params", json_loads(params, 0, NULL));
     json_object_set_new(j, "usage", json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "prompt_tokens", g->n_prompt, "cached_tokens", g->n_cached,
@@ -389,6 +403,8 @@ static int judge(struct once *o)
 static int finish(struct once *o)
 {
     term_status("");
+    if (!o->ended)
+        memcpy(o->stop, "cancelled", sizeof "cancelled");
     bool complete = o->ended && o->state == HIST_FINAL && !o->err.code && !o->out_errno && strcmp(o->stop, "context") != 0 && !buf_over(&o->answer);
     int status = 0;
     if (!o->live) {
@@ -415,18 +431,22 @@ static int finish(struct once *o)
 static void on_signal(struct once *o, int sig)
 {
     struct buf b = BUF_INIT(1024);
+    int64_t now = clock_mono_us();
     switch (sig) {
     case SIGUSR1:
         status_text(o, &b);
         term_say(TERM_ERR, "hadal: %s\n", buf_str(&b));
         break;
     case SIGINT:
-        if (o->n_int++) { /* at once: what came is in history, or goes there now */
+        if (o->int_us && now - o->int_us < TWICE_US)
+            break; /* timeout(1) and others send one signal twice */
+        if (o->int_us) { /* at once: what came is in history, or goes there now */
             chat_flush(o->chat);
             hist_close(o->h);
             term_status("");
             _exit(128 + SIGINT);
         }
+        o->int_us = now;
         /* fall through */
     case SIGTERM:
     case SIGHUP:
@@ -459,7 +479,7 @@ static void loop(struct once *o, int sig_fd)
             return;
         for (int sig; (sig = sig_take());)
             on_signal(o, sig);
-        if (p[2].fd >= 0 && p[2].revents & POLLERR) { /* nobody reads any more */
+        if (p[2].fd >= 0 && p[2].revents & (POLLERR | POLLHUP)) { /* nobody reads any more */
             errno = EPIPE;
             stop_for_output(o);
         }
@@ -472,7 +492,7 @@ static int converse(struct once *o, const char *prompt, size_t n)
     struct err e;
     int64_t session;
     const struct chat_face face = {.arg = o, .load = on_load, .prefill = on_prefill, .text = on_text, .thought = on_thought, .model = on_model,
-                                   .end = on_end, .notice = on_notice};
+                                   .end = on_end, .notice = on_notice, .full = on_full};
     int rc = app_session(o->conf, o->h, &session, &e);
     if (!rc && o->conf->out_file && strcmp(o->conf->out_file, "-") != 0)
         rc = file_check(o->conf->out_file, &e);
@@ -507,10 +527,12 @@ int face_once(struct conf *conf, struct hist *h, const char *prompt, size_t n)
     o.live = !conf->json && !conf->jsonl && !conf->no_stream && !conf->out_file;
     o.tty = term_is_tty(TERM_ERR);
     o.start_us = o.phase_us = clock_mono_us();
+    keep_model(&o, &(struct event){.kind = EV_MODEL}); /* nothing known yet */
     int status = converse(&o, prompt, n);
     json_decref(o.model);
     buf_finish(&o.answer);
     buf_finish(&o.thought);
     buf_finish(&o.notices);
+    free(o.full);
     return status;
 }

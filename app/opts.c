@@ -65,7 +65,7 @@ const struct opt opts_main[] = {
     {.name = "stats", .kind = OPT_FLAG, .where = BOTH, AT(stats), .help = "tokens and speed on standard error"},
     {.name = "strict", .kind = OPT_FLAG, .where = OPT_CONFIG, AT(strict),
      .help = "an answer cut off by length and input that is not UTF-8 are failures"},
-    {.name = "verbose", .kind = OPT_FLAG, .where = OPT_CONFIG, AT(verbose), .help = "say what is used: model, backend, files"},
+    {.name = "verbose", .kind = OPT_FLAG, .where = OPT_CONFIG, AT(verbose), .help = "say which model and backend are used"},
     {.name = "line", .kind = OPT_FLAG, .where = OPT_CONFIG, AT(line), .help = "chat line by line, with readline"},
     {.name = "plain", .kind = OPT_FLAG, .where = OPT_CONFIG, AT(plain),
      .help = "for screen readers: no colour, nothing that moves, words for progress"},

@@ -87,7 +87,8 @@ static inline void on_notice(void *arg, const char *text)
     add(heard.notice, sizeof heard.notice, "\n", 1);
 }
 
-static const struct chat_face face = {&heard, on_load, on_prefill, on_text, on_thought, on_prompt, on_model, on_end, on_notice};
+static const struct chat_face face = {.arg = &heard, .load = on_load, .prefill = on_prefill, .text = on_text, .thought = on_thought,
+                                      .prompt = on_prompt, .model = on_model, .end = on_end, .notice = on_notice};
 static struct conf conf;
 
 static inline void leave(struct chat *c, struct hist *h)
