@@ -130,6 +130,8 @@ int utf8_width(uint32_t cp)
 {
     if (cp >= UTF8_PART)
         return 1;
+    if ((cp >= 0x1160 && cp <= 0x11FF) || (cp >= 0xD7B0 && cp <= 0xD7FF))
+        return 0; /* the vowel and the final consonant of a Hangul syllable stand within the first one's columns */
     int w = utf8proc_charwidth((utf8proc_int32_t)cp);
     return w < 0 ? 0 : w > 2 ? 2 : w;
 }

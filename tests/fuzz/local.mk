@@ -6,9 +6,10 @@ FUZZ_MODEL = model/gguf.c model/tok.c model/tok_bpe.c model/tok_merge.c model/to
 FUZZ_TARGETS = \
 	'fuzz_gguf: %D%/fuzz_gguf.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
 	'fuzz_tok: %D%/fuzz_tok.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
-	'fuzz_frame: %D%/fuzz_frame.c app/frame.c app/job.c $(FUZZ_BASE)'
+	'fuzz_frame: %D%/fuzz_frame.c app/frame.c app/job.c $(FUZZ_BASE)' \
+	'fuzz_input: %D%/fuzz_input.c ui/input.c $(FUZZ_BASE)'
 
-FUZZ_TESTS = %D%/fuzz_gguf %D%/fuzz_tok %D%/fuzz_frame
+FUZZ_TESTS = %D%/fuzz_gguf %D%/fuzz_tok %D%/fuzz_frame %D%/fuzz_input
 check_PROGRAMS += $(FUZZ_TESTS)
 TESTS += $(FUZZ_TESTS)
 %C%_fuzz_gguf_SOURCES = %D%/fuzz_gguf.c %D%/replay.c %D%/fuzz.h
@@ -20,6 +21,9 @@ TESTS += $(FUZZ_TESTS)
 %C%_fuzz_frame_SOURCES = %D%/fuzz_frame.c %D%/replay.c
 %C%_fuzz_frame_CFLAGS = $(AM_CFLAGS)
 %C%_fuzz_frame_LDADD = app/libapp.a $(BASE_LIBS)
+%C%_fuzz_input_SOURCES = %D%/fuzz_input.c %D%/replay.c
+%C%_fuzz_input_CFLAGS = $(AM_CFLAGS)
+%C%_fuzz_input_LDADD = ui/libui.a $(BASE_LIBS)
 
 .PHONY: fuzz-smoke
 fuzz-smoke:

@@ -1,6 +1,6 @@
 # Tests of ui/. A cmocka program: add it to check_PROGRAMS and TESTS, give it _SOURCES, _CFLAGS = $(TEST_CFLAGS), _LDADD.
 if TESTS_BUILT
-UI_TESTS = %D%/t_term %D%/t_prompt %D%/t_wrap
+UI_TESTS = %D%/t_term %D%/t_prompt %D%/t_wrap %D%/t_surface %D%/t_input
 check_PROGRAMS += $(UI_TESTS)
 TESTS += $(UI_TESTS)
 %C%_t_term_SOURCES = %D%/t_term.c
@@ -12,4 +12,10 @@ TESTS += $(UI_TESTS)
 %C%_t_wrap_SOURCES = %D%/t_wrap.c
 %C%_t_wrap_CFLAGS = $(TEST_CFLAGS)
 %C%_t_wrap_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
+%C%_t_surface_SOURCES = %D%/t_surface.c
+%C%_t_surface_CFLAGS = $(TEST_CFLAGS)
+%C%_t_surface_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
+%C%_t_input_SOURCES = %D%/t_input.c
+%C%_t_input_CFLAGS = $(TEST_CFLAGS)
+%C%_t_input_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
 endif
