@@ -317,6 +317,8 @@ static void say_error(struct face *f)
 {
     const struct turn *t = &f->turn;
     report(&t->err);
+    if (t->raw)
+        return;
     if (t->died)
         face_note("%s is saved; the next prompt starts the engine again, /regen tries this one again",
                   t->any ? "what was answered" : "the prompt");
@@ -459,7 +461,7 @@ static void on_line(void *arg, char *text)
         f->leave = 0;
     } else if (f->leave >= 0) {
         free(text); /* typed behind /quit: for the shell */
-    } else if (f->turn.phase == PHASE_IDLE && !f->n_queue) {
+    } else if (f->turn.phase == PHASE_IDLE && (f->edit || !f->n_queue)) {
         take_line(f, text);
         free(text);
     } else if (is_blank(text)) {
@@ -522,6 +524,7 @@ static void take_queued(struct face *f)
     char *line = f->queue[0];
     memmove(f->queue, f->queue + 1, --f->n_queue * sizeof *f->queue);
     f->n_told -= f->n_told > 0;
+    prompt_hide();
     if (f->turn.state == HIST_ERROR && f->turn.err.code) {
         /* What failed once would fail again: the person decides. */
         struct buf b = BUF_INIT(DRAFT_MAX);
@@ -635,7 +638,7 @@ static void loop(struct face *f, int sig_fd)
     while (f->leave < 0) {
         if (f->turn.over)
             end_turn(f);
-        else if (f->turn.phase == PHASE_IDLE && f->n_queue)
+        else if (f->turn.phase == PHASE_IDLE && f->n_queue && !f->edit && !f->restore)
             take_queued(f);
         else {
             if (f->turn.phase == PHASE_IDLE)
@@ -649,6 +652,7 @@ static void loop(struct face *f, int sig_fd)
 static void leave(struct face *f)
 {
     face_save_draft(f);
+    f->n_told = f->n_queue; /* part of the draft */
     prompt_hide();
     if (chat_busy(f->chat)) {
         int64_t until = clock_mono_us() + LEAVE_US;
@@ -664,6 +668,7 @@ static void leave(struct face *f)
     term_text_end(TERM_OUT);
     if (!term_at_start(TERM_OUT))
         term_say(TERM_OUT, "\n");
+    tell(f);
 }
 
 /* Where to go on: what -c or -s says, else a new session, or the one that was left before its first prompt was sent. */

@@ -1,6 +1,7 @@
 """The line face: prompts, answers, commands."""
 import json
 import os
+import re
 
 import p
 from person import KEYS, Person, plain, query, turns
@@ -68,6 +69,36 @@ def test_queued_is_said():
         me.see("You said: first")
         me.see("You said: second")
         me.see("you> ")
+        me.leave()
+
+
+def test_commands_are_queued_too():
+    with p.Home("wait 300\n" + ECHO) as h, Person(h) as me:
+        me.say("question")
+        me.say("/edit")
+        me.say("next question")
+        me.say("/zzz")
+        me.see("edit> question")
+        me.type("<c-c>")  # then the queue goes on
+        me.see("left as it was")
+        me.see("you> next question\n")
+        me.see("You said: next question")
+        me.see("no command is called /zzz")
+        me.see("you> /zzz")
+        me.type("<c-u>")
+        me.leave()
+        p.eq([t[2] for t in turns(h) if t[0] == "user"], ["question", "next question"])
+
+
+def test_help_and_manual():
+    with p.Home(ECHO) as h, Person(h) as me:
+        me.say("/help")
+        me.see("everything is saved.")
+        me.see("you> ")
+        shown = re.findall(r"^  (/[a-z]+)", me.text(), re.M)
+        manual = re.findall(r"^\.It Ic (/[a-z]+)", (p.SRC / "man/hadal.1").read_text(), re.M)
+        p.eq(len(shown) > 15, True)
+        p.eq(manual, shown)
         me.leave()
 
 
