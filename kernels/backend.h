@@ -118,13 +118,15 @@ struct bk_moe {
     bool normalize;
     float weight_scale;
     struct bk_linear gate, up, down; /* expert stacks; up.w == NULL: gate holds rows gate, then up */
+    const int32_t *by_token;   /* (n_vocab, n_used): the experts of a token; NULL: the router picks them */
     struct bk_linear sh_gate, sh_up, sh_down; /* shared expert(s), w NULL: none */
     const struct bk_weight *sh_scale; /* (n_embd): the shared expert's part is times sigmoid(sh_scale . n); NULL: 1 */
     enum bk_act act;
-    float limit;
+    float limit, sh_limit;
     int n_ff, n_ff_shared;
     struct bk_norm post;
     float out_scale;
+    bool replace;              /* x = instead of x += (between steps of streams) */
 };
 
 /* Which positions latent attention sees (spec: archs 9): the top_k of a score that a few small heads give. */
@@ -153,6 +155,59 @@ struct bk_attn_mla {
     float scale;
     struct bk_linear o;
     float out_scale;
+};
+
+/*
+ * Makes one entry of `ratio` positions: softmax over the gates, for each value, of what kv gives; normed; rotated at the first
+ * position. overlap: kv and gate give two halves, and an entry is of the first halves of the positions before it, too. ratio 0: none.
+ */
+struct bk_compress {
+    struct bk_linear kv, gate;
+    const struct bk_weight *ape; /* (ratio, values of gate): added to the gate by position */
+    struct bk_norm norm;
+    int ratio, d;
+    bool overlap;
+};
+
+/*
+ * Attention of one shared vector a position, key and value at once: the last `window` positions and compressed entries of all
+ * before (spec: archs 10). Of the entries all are seen, or those top_k that an index chooses. The cache layer is {1, 1, 1, 0,
+ * bk_csa_extra()}. `attn_csa` may be NULL.
+ */
+struct bk_attn_csa {
+    int layer;
+    struct bk_norm in;
+    struct bk_linear q_a, q_b, kv;
+    struct bk_norm q_a_norm, kv_norm;
+    struct bk_norm q_norm;       /* of each head, without weights */
+    struct bk_rope rope;         /* of the last n_rot values of a head; the output is turned back */
+    int n_head, d, window;
+    float scale;
+    const struct bk_weight *sinks;
+    struct bk_compress entries;
+    struct bk_compress index;    /* ratio 0: all entries are seen */
+    struct bk_linear index_q, index_proj;
+    int index_heads, top_k;
+    struct bk_linear o_a, o_b;   /* o_a: a stack of n_group, each of its heads; o_b of all groups */
+    int n_group;
+    bool replace;                /* x = instead of x += */
+};
+static inline int bk_csa_extra(const struct bk_attn_csa *a)
+{
+    int per_page = a->entries.ratio ? (BK_PAGE + a->entries.ratio - 1) / a->entries.ratio : 0;
+    int kept = a->d + a->entries.d * 2 * (1 + a->entries.overlap) + a->index.d * 2 * (1 + a->index.overlap);
+    return kept + (per_page * (a->entries.d + a->index.d) + BK_PAGE - 1) / BK_PAGE;
+}
+
+/*
+ * Several residual streams (spec: archs 10.3) around blocks that replace x. BEGIN: each is x. PRE: x is their mix, made with the weights
+ * that fn reads from all of them. POST: they are mixed, and x is added. END: x is their mix with the head's weights.
+ */
+enum bk_streams_step { BK_STREAMS_BEGIN, BK_STREAMS_PRE, BK_STREAMS_POST, BK_STREAMS_END };
+struct bk_streams {
+    const struct bk_weight *fn, *base, *scale; /* (n (2 + n), n n_embd), its rows, 3; END: (n, n n_embd), n, 1 */
+    int n, iterations;
+    float eps, norm_eps;
 };
 
 struct bk_embed {
@@ -219,6 +274,8 @@ struct bk_ops {
     int (*embed)(struct bk *b, const struct bk_embed *e, struct err *err);
     int (*attn_gqa)(struct bk *b, const struct bk_attn_gqa *a, struct err *err);
     int (*attn_mla)(struct bk *b, const struct bk_attn_mla *a, struct err *err);
+    int (*attn_csa)(struct bk *b, const struct bk_attn_csa *a, struct err *err);
+    int (*streams)(struct bk *b, const struct bk_streams *s, enum bk_streams_step step, struct err *err); /* may be NULL */
     int (*ffn)(struct bk *b, const struct bk_ffn *f, struct err *err);
     int (*moe)(struct bk *b, const struct bk_moe *m, struct err *err);
     /* Logits of rows [row0, n) of the batch into host memory (n - row0, n_vocab). */

@@ -1,6 +1,6 @@
 /*
- * The CPU backend: opening, memory, the ends of a pass (embedding, head), and the table. The blocks are in cpu_attn.c and
- * cpu_ffn.c, how they are cut into work in cpu.h.
+ * The CPU backend: opening, memory, the ends of a pass (embedding, head), and the table. The blocks are in
+ * files of their own, how they are cut into work in cpu.h.
  */
 #include "config.h"
 #include "kernels/cpu.h"
@@ -73,6 +73,7 @@ static void cpu_close(struct bk *b)
     free(b->split_done);
     free(b->own);
     free(b->index);
+    free(b->streams);
     free(b->rope[0].table);
     free(b->rope[1].table);
     free(b);
@@ -290,6 +291,8 @@ const struct bk_ops *bk_cpu(void)
         .embed = cpu_embed,
         .attn_gqa = cpu_attn_gqa,
         .attn_mla = cpu_attn_mla,
+        .attn_csa = cpu_attn_csa,
+        .streams = cpu_streams,
         .ffn = cpu_ffn,
         .moe = cpu_moe,
         .head = cpu_head,

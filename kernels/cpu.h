@@ -6,7 +6,7 @@
  *
  *   attention: [norm, rounding | q k v] barrier [rope, store, if n > 1; barrier] [attention] barrier [o, residual]
  *   ffn:       [norm, rounding | gate up act, rounding] barrier [down, residual]
- *   experts, latent attention: see cpu_moe.c, cpu_mla.c
+ *   the others: see their files
  *
  * With few tokens every thread makes the norm for itself, which is cheaper than a barrier.
  */
@@ -103,6 +103,8 @@ struct bk {
     size_t own_bytes;
     void *index;
     size_t index_bytes;
+    void *streams;                /* (max_batch, n of them, n_embd), and what PRE leaves for POST */
+    size_t streams_bytes;
     struct cpu_rope rope[2];
     int rope_turn;
     size_t scratch_bytes;
@@ -175,6 +177,8 @@ static inline bool cpu_reads_q(const struct bk_linear *w)
 /* The table for a rope in this pass; *fill is set when its rows are still to be made (cpu_fill_rope, by all threads). */
 int cpu_find_rope(struct bk *b, const struct bk_rope *r, const struct cpu_rope **out, bool *fill, struct err *err);
 void cpu_fill_rope(const struct bk *b, const struct cpu_rope *r, int ith, int nth);
+/* One row of such a table, for any position. */
+void cpu_rope_row(const struct cpu_rope *r, int pos, float *row);
 /* Positions that each token sees of those it could: a bit for each, of token t from seen[t * ld] on. NULL: all. */
 struct cpu_seen {
     const uint64_t *bits;
@@ -197,6 +201,14 @@ int cpu_index_check(const struct bk *b, const struct bk_index *x, int layer, int
 void cpu_index_store(const struct bk *b, const struct bk_index *x, int layer, int t, const float *k);
 int cpu_index(struct bk *b, const struct bk_index *x, int layer, const float *q, int ld_q, const float *w, int ld_w, struct cpu_seen *seen,
               struct err *err);
+
+/*
+ * Scores of BK_PAGE keys (d, BK_PAGE): the sum over heads of w times what is positive of q . k. rows: room for `heads`; s: (heads, VEC_SPLIT).
+ */
+void cpu_index_scores(const struct bk *b, const float *q, int heads, int d, const float *w, const float *keys, const float **rows, float *s,
+                      float *out);
+/* Bits of the k largest of n scores, of equal ones the earlier; all bits when n <= k. sorted: room for n. */
+void cpu_choose(const float *score, int n, int k, float *sorted, uint64_t *bits, int words);
 
 /* A piece of one block of memory, on a 64-byte line; with base NULL it only counts. */
 static inline void *cpu_piece(char *base, size_t *at, size_t bytes)
@@ -231,5 +243,7 @@ int cpu_attn_gqa(struct bk *b, const struct bk_attn_gqa *a, struct err *err);
 int cpu_ffn(struct bk *b, const struct bk_ffn *f, struct err *err);
 int cpu_attn_mla(struct bk *b, const struct bk_attn_mla *a, struct err *err);
 int cpu_moe(struct bk *b, const struct bk_moe *m, struct err *err);
+int cpu_attn_csa(struct bk *b, const struct bk_attn_csa *a, struct err *err);
+int cpu_streams(struct bk *b, const struct bk_streams *s, enum bk_streams_step step, struct err *err);
 
 #endif

@@ -103,20 +103,24 @@ static void project(struct attn_job *j, int ith, const struct act *in)
     }
 }
 
-void cpu_fill_rope(const struct bk *b, const struct cpu_rope *r, int ith, int nth)
+void cpu_rope_row(const struct cpu_rope *r, int pos, float *row)
 {
     int n = r->n_rot, half = n / 2;
-    for (int t = ith; t < b->n; t += nth) {
-        float *c = r->table + (size_t)t * 2 * (size_t)n, *s = c + n;
-        for (int i = 0; i < half; i++) {
-            double angle = (double)(b->pos0 + t) * (double)r->freq[i];
-            float co = (float)(cos(angle) * (double)r->magnitude), si = (float)(sin(angle) * (double)r->magnitude);
-            int p = r->kind == BK_ROPE_NEOX ? i : 2 * i, q = r->kind == BK_ROPE_NEOX ? i + half : 2 * i + 1;
-            c[p] = c[q] = co;
-            s[p] = -si;
-            s[q] = si;
-        }
+    float *c = row, *s = row + n;
+    for (int i = 0; i < half; i++) {
+        double angle = (double)pos * (double)r->freq[i];
+        float co = (float)(cos(angle) * (double)r->magnitude), si = (float)(sin(angle) * (double)r->magnitude);
+        int p = r->kind == BK_ROPE_NEOX ? i : 2 * i, q = r->kind == BK_ROPE_NEOX ? i + half : 2 * i + 1;
+        c[p] = c[q] = co;
+        s[p] = -si;
+        s[q] = si;
     }
+}
+
+void cpu_fill_rope(const struct bk *b, const struct cpu_rope *r, int ith, int nth)
+{
+    for (int t = ith; t < b->n; t += nth)
+        cpu_rope_row(r, b->pos0 + t, r->table + (size_t)t * 2 * (size_t)r->n_rot);
 }
 
 static void prepare(const struct attn_job *j, int t, const struct bk_norm *norm, const float *src, float *dst, float scale)

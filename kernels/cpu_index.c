@@ -23,16 +23,14 @@ struct select_job {
     uint64_t *bits;         /* (n, n_pages) */
 };
 
-static void score_page(const struct select_job *j, int ith, int t, int page)
+void cpu_index_scores(const struct bk *b, const float *q, int heads, int d, const float *w, const float *keys, const float **rows, float *s,
+                      float *out)
 {
-    const struct bk_index *x = j->x;
-    float *s = j->part + (size_t)ith * (size_t)x->n_head * VEC_SPLIT, *out = j->score + ((size_t)t * (size_t)j->n_pages + (size_t)page) * BK_PAGE;
-    const float **rows = j->rows + (size_t)ith * (size_t)x->n_head, *w = j->w + (size_t)t * (size_t)j->ld_w;
-    for (int h = 0; h < x->n_head; h++)
-        rows[h] = j->q + (size_t)t * (size_t)j->ld_q + (size_t)h * (size_t)x->d;
-    j->b->vec->scores(rows, x->n_head, cpu_extra(j->b->kv, j->layer, page), false, x->d, s, NULL);
+    for (int h = 0; h < heads; h++)
+        rows[h] = q + (size_t)h * (size_t)d;
+    b->vec->scores(rows, heads, keys, false, d, s, NULL);
     memset(out, 0, BK_PAGE * sizeof *out);
-    for (int h = 0; h < x->n_head; h++)
+    for (int h = 0; h < heads; h++)
         for (int i = 0; i < BK_PAGE; i++) {
             float v = s[(size_t)h * VEC_SPLIT + (size_t)i];
             out[i] += w[h] * (v > 0 ? v : 0);
@@ -40,6 +38,15 @@ static void score_page(const struct select_job *j, int ith, int t, int page)
     for (int i = 0; i < BK_PAGE; i++)
         if (!(out[i] > -INFINITY)) /* not a number: the last to be taken */
             out[i] = -INFINITY;
+}
+
+static void score_page(const struct select_job *j, int ith, int t, int page)
+{
+    const struct bk_index *x = j->x;
+    size_t own = (size_t)ith * (size_t)x->n_head;
+    cpu_index_scores(j->b, j->q + (size_t)t * (size_t)j->ld_q, x->n_head, x->d, j->w + (size_t)t * (size_t)j->ld_w,
+                     cpu_extra(j->b->kv, j->layer, page), j->rows + own, j->part + own * VEC_SPLIT,
+                     j->score + ((size_t)t * (size_t)j->n_pages + (size_t)page) * BK_PAGE);
 }
 
 /* The k-th largest of v[0..n), which is reordered. */
@@ -70,19 +77,15 @@ static float kth_largest(float *v, int n, int k)
     return v[k - 1];
 }
 
-static void choose(const struct select_job *j, int t)
+void cpu_choose(const float *score, int n, int k, float *sorted, uint64_t *bits, int words)
 {
-    int n = j->b->pos0 + t + 1, k = j->x->top_k;
-    size_t at = (size_t)t * (size_t)j->n_pages;
-    uint64_t *bits = j->bits + at;
-    float *score = j->score + at * BK_PAGE, *v = j->sorted + at * BK_PAGE;
     if (n <= k) {
-        memset(bits, 0xFF, (size_t)j->n_pages * sizeof *bits);
+        memset(bits, 0xFF, (size_t)words * sizeof *bits);
         return;
     }
-    memset(bits, 0, (size_t)j->n_pages * sizeof *bits);
-    memcpy(v, score, (size_t)n * sizeof *v);
-    float least = kth_largest(v, n, k);
+    memset(bits, 0, (size_t)words * sizeof *bits);
+    memcpy(sorted, score, (size_t)n * sizeof *sorted);
+    float least = kth_largest(sorted, n, k);
     int above = 0;
     for (int p = 0; p < n; p++)
         above += score[p] > least;
@@ -108,8 +111,10 @@ static void select_all(void *arg, int ith, int nth)
     }
     pool_barrier(b->pool, ith);
     it = cpu_items(b, 1, ith, b->n);
-    for (int i; (i = cpu_next(&it)) >= 0;)
-        choose(j, i);
+    for (int t; (t = cpu_next(&it)) >= 0;) {
+        size_t at = (size_t)t * (size_t)j->n_pages;
+        cpu_choose(j->score + at * BK_PAGE, b->pos0 + t + 1, j->x->top_k, j->sorted + at * BK_PAGE, j->bits + at, j->n_pages);
+    }
 }
 
 static size_t lay_out(struct select_job *j, char *base)

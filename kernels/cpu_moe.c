@@ -115,15 +115,15 @@ static void pick_token(const struct moe_job *j, int ith, int t)
     float *w = j->weight + (size_t)t * (size_t)k;
     int *pick = j->pick + (size_t)t * (size_t)k;
     probabilities(m->gating, p, n);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && !m->by_token; i++) {
         float v = m->select_bias ? p[i] + m->select_bias->vec[i] : p[i];
         u[i] = v > -INFINITY ? v : -1e37f; /* a NaN is never the largest, yet someone must be picked */
     }
-    if (m->n_group > 1)
+    if (m->n_group > 1 && !m->by_token)
         drop_groups(m, u, u + n);
     for (int i = 0; i < k; i++) {
-        int e = largest(u, n);
-        e = e < 0 ? 0 : e;
+        int e = m->by_token ? m->by_token[(size_t)j->b->tokens[t] * (size_t)k + (size_t)i] : largest(u, n);
+        e = e < 0 || e >= n ? 0 : e;
         u[e] = -INFINITY;
         pick[i] = e;
         w[i] = p[e];
@@ -299,7 +299,11 @@ static void sum(struct moe_job *j, int ith, int nth)
             b->vec->add_scaled(y, j->shared_out + (size_t)t * (size_t)b->ld_embd + c, j->shared_weight[t], n);
         if (after)
             cpu_norm_row(b, &m->post, y, n, y);
-        b->vec->add_scaled(b->x + (size_t)t * (size_t)b->ld_embd + c, y, m->out_scale, n);
+        float *x = b->x + (size_t)t * (size_t)b->ld_embd + c;
+        if (m->replace)
+            b->vec->scale(x, y, m->out_scale, n);
+        else
+            b->vec->add_scaled(x, y, m->out_scale, n);
     }
 }
 
@@ -417,7 +421,7 @@ int cpu_moe(struct bk *b, const struct bk_moe *m, struct err *err)
     if (m->sh_down.w)
         j.shared = (struct cpu_gate){.gate = &m->sh_gate.w->mat, .up = m->sh_up.w ? &m->sh_up.w->mat : NULL,
                                      .gate_b = m->sh_gate.b ? m->sh_gate.b->vec : NULL, .up_b = m->sh_up.b ? m->sh_up.b->vec : NULL,
-                                     .n_ff = m->n_ff_shared, .act = m->act, .limit = m->limit};
+                                     .n_ff = m->n_ff_shared, .act = m->act, .limit = m->sh_limit};
     rc = cpu_grow(b, &b->own, &b->own_bytes, lay_out(&j, NULL), err);
     if (rc)
         return rc;

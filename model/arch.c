@@ -24,6 +24,8 @@ static const struct arch table[] = {
     {.name = "deepseek", .rope = BK_ROPE_NORM, .gating = BK_GATE_SOFTMAX, .experts = true},
     {.name = "deepseek2", .rope = BK_ROPE_NORM, .gating = BK_GATE_SOFTMAX, .mla = true},
     {.name = "deepseek32", .rope = BK_ROPE_NORM, .gating = BK_GATE_SIGMOID, .mla = true, .index = true},
+    {.name = "deepseek4", .rope = BK_ROPE_NORM, .gating = BK_GATE_SQRT_SOFTPLUS, .experts = true, .expert_norm = true, .csa = true, .window = true,
+     .plain_local_rope = true},
     {.name = "gpt-oss", .rope = BK_ROPE_NEOX, .act = BK_SWIGLU_OAI, .act_limit = 7, .qkv_bias = true, .sinks = true, .window = true, .full_period = 2,
      .exact_yarn = true, .ffn_norm = "post_attention_norm", .gating = BK_GATE_SOFTMAX_SELECTED, .experts = true, .router_bias = true},
     {.name = "granite", .rope = BK_ROPE_NORM, .scales = true},

@@ -297,6 +297,54 @@ static int read_latent(struct reader *r, struct hparams *hp)
     return 0;
 }
 
+/* A number of each layer, from an array that may be longer; absent gives 0. */
+static int real_per_layer(struct reader *r, const char *suffix, int layer, double max, float *out)
+{
+    const struct gguf_kv *kv = gguf_find(r->g, key(r, suffix));
+    bool ok = true;
+    double v = kv ? gguf_elem_f64(kv, kv->type == GGUF_ARR ? (uint64_t)layer : 0, &ok) : 0;
+    if (!ok || !(v >= 0 && v <= max))
+        return err_set(r->err, ERR_FORMAT, "%s: %s of layer %d is no number from 0 to %g", gguf_path(r->g), r->key, layer, max);
+    *out = (float)v;
+    return 0;
+}
+
+static int read_csa(struct reader *r, struct hparams *hp)
+{
+    struct hp_csa *c = &hp->csa;
+    int n = hp->n_layer, *ratio = mem_array((size_t)n, sizeof *ratio);
+    int rc = per_layer(r, "attention.compress_ratios", n, 0, 65536, NULL, ratio);
+    if (!rc)
+        rc = whole(r, "attention.q_lora_rank", 1, LIMIT_EMBD, -1, &hp->mla.q_lora);
+    if (!rc)
+        rc = read_index(r, hp);
+    if (!rc)
+        rc = whole(r, "attention.output_group_count", 1, LIMIT_HEADS, -1, &c->n_group);
+    if (!rc)
+        rc = whole(r, "attention.output_lora_rank", 1, LIMIT_EMBD, -1, &c->o_lora);
+    if (!rc)
+        rc = whole(r, "hyper_connection.count", 1, 16, -1, &c->n_streams);
+    if (!rc)
+        rc = whole(r, "hyper_connection.sinkhorn_iterations", 1, 1000, -1, &c->iterations);
+    if (!rc)
+        rc = real(r, "hyper_connection.epsilon", 0, 1, NAN, &c->eps);
+    if (!rc)
+        rc = whole(r, "hash_layer_count", 0, n, 0, &c->n_hash);
+    for (int i = 0; !rc && i < n; i++) {
+        struct hp_layer *l = &hp->layer[i];
+        l->ratio = ratio[i];
+        if (l->n_head % c->n_group || hp->d_v != hp->d_k || (int64_t)c->n_group * c->o_lora > LIMIT_FF)
+            rc = err_set(r->err, ERR_FORMAT, "%s: layer %d has %d heads of %d and %d elements in %d groups", gguf_path(r->g), i, l->n_head, hp->d_k,
+                         hp->d_v, c->n_group);
+        if (!rc)
+            rc = real_per_layer(r, "swiglu_clamp_exp", i, 1e6, &l->limit);
+        if (!rc)
+            rc = real_per_layer(r, "swiglu_clamp_shexp", i, 1e6, &l->sh_limit);
+    }
+    free(ratio);
+    return rc;
+}
+
 /* Multipliers of granite and of Gemma. */
 static int read_scales(struct reader *r, struct hparams *hp)
 {
@@ -354,7 +402,7 @@ static int read_scaling(struct reader *r, struct hparams *hp, double factor, dou
 
 static int read_rope(struct reader *r, struct hparams *hp)
 {
-    double factor, old, attn, yattn, multiplier;
+    double factor, old, attn, yattn, multiplier, compress;
     int rc = whole(r, "rope.dimension_count", 0, LIMIT_HEAD_DIM, hp->d_k, &hp->n_rot);
     if (!rc && (hp->n_rot > hp->d_k || hp->n_rot < 2 || hp->n_rot % 2))
         return err_set(r->err, ERR_FORMAT, "%s: %s.rope.dimension_count is %d; an even number from 2 to the head size %d is accepted",
@@ -383,6 +431,13 @@ static int read_rope(struct reader *r, struct hparams *hp)
         rc = real(r, "rope.scaling.original_context_length", 1, LIMIT_CONTEXT, hp->n_ctx_train, &hp->n_ctx_orig);
     if (!rc)
         rc = read_scaling(r, hp, factor, attn, yattn);
+    if (!rc && hp->arch->csa)
+        rc = real(r, "attention.compress_rope_freq_base", 1e-3, 1e15, NAN, &compress);
+    if (!rc && hp->arch->csa) { /* layers without entries have the plain base */
+        hp->magnitude = 1;
+        hp->local_base = hp->rope_base;
+        hp->rope_base = compress;
+    }
     if (!rc && hp->arch->mla) { /* its magnitude is in the scale of q.k instead */
         double mm = hp->yarn && factor > 1 ? 1 + multiplier * log(factor) : 1;
         hp->magnitude = 1;
@@ -420,6 +475,8 @@ static int read_all(struct reader *r, struct hparams *hp)
         rc = read_layers(r, hp);
     if (!rc && a->mla)
         rc = read_latent(r, hp);
+    if (!rc && a->csa)
+        rc = read_csa(r, hp);
     if (!rc)
         rc = read_window(r, hp);
     if (!rc)

@@ -26,6 +26,7 @@ struct arch {
     bool sinks;            /* attn_sinks */
     bool mla;              /* multi-head latent attention */
     bool index;            /* sees the top_k positions of an index */
+    bool csa;              /* compressed attention between residual streams (DeepSeek V4) */
     bool embed_sqrt;       /* embeddings are times sqrt(n_embd) */
     bool scales;           /* embedding_scale, residual_scale, logit_scale are honoured, rope.scaling.finetuned switches rope */
     bool window;           /* attention.sliding_window must be there */
@@ -48,6 +49,8 @@ struct hp_layer {
     int n_head, n_kv, n_ff;
     bool sliding; /* sees the last `window` positions */
     bool rope, moe;
+    int ratio;              /* csa: positions of a compressed entry; 0: none */
+    float limit, sh_limit;  /* clamp of the experts' gates, of the shared one's */
 };
 
 struct hp_moe {
@@ -64,6 +67,13 @@ struct hp_mla {
     int n_index, d_index, top_k;         /* heads of the index; 0: none */
 };
 
+struct hp_csa {
+    int n_group, o_lora;           /* of the output */
+    int n_streams, iterations;
+    int n_hash;                    /* first layers whose experts the token says */
+    double eps;                    /* of the streams' mixing */
+};
+
 struct hparams {
     const struct arch *arch;
     int n_layer, n_embd, n_vocab, n_ctx_train;
@@ -73,10 +83,11 @@ struct hparams {
     float eps, attn_scale, attn_softcap, final_softcap;
     float embed_scale, out_scale, logit_scale; /* multipliers; 1 in most */
     struct hp_moe moe;
-    struct hp_mla mla;
+    struct hp_mla mla;      /* csa: its q_lora and index, too */
+    struct hp_csa csa;
     /* rope (spec: archs 2) */
     double rope_base, rope_scale; /* scale: 1 / factor */
-    double local_base;            /* of sliding layers, when arch->plain_local_rope */
+    double local_base;            /* of sliding layers (csa: those without entries), when arch->plain_local_rope */
     bool yarn, longrope;
     double yarn_ext, yarn_fast, yarn_slow, n_ctx_orig;
     double magnitude;
@@ -86,11 +97,13 @@ int hparams_read(const struct gguf *g, struct hparams *hp, struct err *err);
 void hparams_finish(struct hparams *hp);
 
 struct net_layer {
-    bool mla, moe;
-    struct bk_index index; /* of latent attention */
+    bool mla, csa, moe;
+    struct bk_index index;        /* of latent attention */
+    struct bk_streams streams[2]; /* around attention and experts; csa */
     union {
         struct bk_attn_gqa gqa;
         struct bk_attn_mla latent;
+        struct bk_attn_csa csa;
     } attn;
     union {
         struct bk_ffn dense;
@@ -108,11 +121,13 @@ struct net {
     int n_wide, n_qkv; /* the widest rows, for reserve */
     struct bk_embed embed;
     struct bk_head head;
+    struct bk_streams streams;  /* before the head; n 0: one stream */
     struct net_layer *layer;
     struct bk_kv_layer *kv;     /* what a cache must hold */
     float *freq[NET_FREQS];     /* n_rot / 2 angles each, NULL: not used */
     void **made;                /* tensors that were put together, until net_loaded */
     int n_made;
+    int32_t **by_token;         /* n_layer: experts of tokens, NULL: the router picks */
     uint64_t registered;        /* bytes of all weights */
 };
 /* Names to roles: registers every tensor of the file that the net needs, with its shape checked. */

@@ -29,10 +29,10 @@ enum need { MUST, MAY };
 /* "blk.3.attn_q.weight"; i < 0: without the block. Good until the next call. */
 static const char *named(struct loader *l, int i, const char *role, const char *suffix)
 {
-    if (i < 0)
-        snprintf(l->name, sizeof l->name, "%s.%s", role, suffix);
-    else
-        snprintf(l->name, sizeof l->name, "blk.%d.%s.%s", i, role, suffix);
+    char block[24] = "";
+    if (i >= 0)
+        snprintf(block, sizeof block, "blk.%d.", i);
+    snprintf(l->name, sizeof l->name, "%s%s%s%s", block, role, *suffix ? "." : "", suffix);
     return l->name;
 }
 
@@ -244,6 +244,136 @@ static int load_latent(struct loader *l, int i, struct bk_attn_mla *a)
     return rc ? rc : linear(l, i, "attn_output", h * hp->d_v, d, MAY, &a->o);
 }
 
+/* ---- compressed attention and residual streams (DeepSeek V4) ---- */
+
+/* The first of the names that the file has for a role; files differ in these. */
+static const char *either(struct loader *l, int i, const char *a, const char *b)
+{
+    return !find(l, i, a, "weight") && !gguf_tensor(l->g, named(l, i, a, "")) && (find(l, i, b, "weight") || gguf_tensor(l->g, named(l, i, b, ""))) ? b : a;
+}
+
+/* A vector or table whose name may lack ".weight". */
+static int table(struct loader *l, int i, const char *role, enum bk_use use, int64_t ne0, int64_t ne1, const struct bk_weight **out)
+{
+    const char *suffix = !find(l, i, role, "weight") && gguf_tensor(l->g, named(l, i, role, "")) ? "" : "weight";
+    return tensor(l, named(l, i, role, suffix), MUST, use, ne0, ne1, 1, out);
+}
+
+static int load_compress(struct loader *l, int i, const char *prefix, const char *other, int ratio, int d, struct bk_compress *c)
+{
+    char a[48], b[48];
+    int64_t n = d * (ratio == 4 ? 2 : 1);
+    *c = (struct bk_compress){.ratio = ratio, .d = d, .overlap = ratio == 4};
+    int rc = 0;
+    struct {
+        const char *what;
+        struct bk_linear *w;
+    } two[] = {{"kv", &c->kv}, {"gate", &c->gate}};
+    for (int k = 0; !rc && k < 2; k++) {
+        snprintf(a, sizeof a, "%s_%s", prefix, two[k].what);
+        snprintf(b, sizeof b, "%s_%s", other, two[k].what);
+        rc = linear(l, i, either(l, i, a, b), l->hp->n_embd, n, MAY, two[k].w);
+    }
+    snprintf(a, sizeof a, "%s_ape", prefix);
+    snprintf(b, sizeof b, "%s_ape", other);
+    if (!rc)
+        rc = table(l, i, either(l, i, a, b), BK_VECTOR, n, ratio, &c->ape);
+    snprintf(a, sizeof a, "%s_norm", prefix);
+    snprintf(b, sizeof b, "%s_norm", other);
+    return rc ? rc : rms(l, i, either(l, i, a, b), d, &c->norm);
+}
+
+static int load_streams(struct loader *l, int i, const char *role, const char *other, bool head, struct bk_streams *s)
+{
+    const struct hp_csa *c = &l->hp->csa;
+    int64_t n = c->n_streams, rows = head ? n : n * (2 + n);
+    char a[32], b[32];
+    *s = (struct bk_streams){.n = c->n_streams, .iterations = c->iterations, .eps = (float)c->eps, .norm_eps = l->hp->eps};
+    struct {
+        const char *what;
+        const struct bk_weight **out;
+        enum bk_use use;
+        int64_t ne0, ne1;
+    } three[] = {{"fn", &s->fn, BK_MATRIX, n * l->hp->n_embd, rows}, {"base", &s->base, BK_VECTOR, rows, 1}, {"scale", &s->scale, BK_VECTOR, head ? 1 : 3, 1}};
+    int rc = 0;
+    for (int k = 0; !rc && k < 3; k++) {
+        snprintf(a, sizeof a, "%s_%s", role, three[k].what);
+        snprintf(b, sizeof b, "%s_%s", other, three[k].what);
+        rc = table(l, i, either(l, i, a, b), three[k].use, three[k].ne0, three[k].ne1, three[k].out);
+    }
+    return rc;
+}
+
+static int load_csa(struct loader *l, int i, struct bk_attn_csa *a)
+{
+    const struct hparams *hp = l->hp;
+    const struct hp_layer *h = &hp->layer[i];
+    const struct hp_mla *m = &hp->mla;
+    int64_t d = hp->n_embd, q = (int64_t)h->n_head * hp->d_k;
+    *a = (struct bk_attn_csa){.layer = i, .n_head = h->n_head, .d = hp->d_k, .window = hp->window, .scale = hp->attn_scale, .n_group = hp->csa.n_group,
+                              .replace = true, .q_norm = {.kind = BK_NORM_RMS, .eps = hp->eps}};
+    a->rope = (struct bk_rope){hp->arch->rope, hp->n_rot, l->n->freq[h->ratio ? FREQ_MAIN : FREQ_LOCAL], (float)hp->magnitude};
+    int rc = rms(l, i, "attn_norm", d, &a->in);
+    if (!rc)
+        rc = linear(l, i, "attn_q_a", d, m->q_lora, MAY, &a->q_a);
+    if (!rc)
+        rc = rms(l, i, "attn_q_a_norm", m->q_lora, &a->q_a_norm);
+    if (!rc)
+        rc = linear(l, i, "attn_q_b", m->q_lora, q, MAY, &a->q_b);
+    if (!rc)
+        rc = linear(l, i, either(l, i, "attn_kv", either(l, i, "attn_kv_latent", "attn_kv_a_mqa")), d, hp->d_k, MAY, &a->kv);
+    if (!rc)
+        rc = rms(l, i, "attn_kv_a_norm", hp->d_k, &a->kv_norm);
+    if (!rc)
+        rc = table(l, i, "attn_sinks", BK_VECTOR, h->n_head, 1, &a->sinks);
+    if (!rc && h->ratio)
+        rc = load_compress(l, i, "attn_compressor", "attn_compress", h->ratio, hp->d_k, &a->entries);
+    if (!rc && h->ratio == 4) {
+        a->index_heads = m->n_index;
+        a->top_k = m->top_k;
+        rc = load_compress(l, i, "indexer_compressor", "indexer.compress", h->ratio, m->d_index, &a->index);
+        if (!rc)
+            rc = linear(l, i, "indexer.attn_q_b", m->q_lora, (int64_t)m->n_index * m->d_index, MAY, &a->index_q);
+        if (!rc)
+            rc = linear(l, i, "indexer.proj", d, m->n_index, MAY, &a->index_proj);
+    }
+    l->n->kv[i] = (struct bk_kv_layer){1, 1, 1, 0, bk_csa_extra(a)};
+    /* The groups' matrices follow each other in one tensor: a stack. */
+    int64_t rows = hp->csa.o_lora, cols = q / hp->csa.n_group;
+    const struct gguf_tensor *t = find(l, i, "attn_output_a", "weight");
+    if (!rc && !t)
+        rc = err_set(l->err, ERR_FORMAT, "%s: the tensor %s is missing", gguf_path(l->g), l->name);
+    if (!rc)
+        rc = check_tensor(l, t, l->name, false, (int64_t[]){cols, rows * hp->csa.n_group, 1});
+    if (!rc) {
+        struct bk_tensor b = {.name = l->name, .type = (enum qtype)t->type, .data = t->data, .bytes = t->bytes, .ne = {cols, rows, hp->csa.n_group, 1}};
+        l->used++;
+        rc = hand_over(l, &b, BK_EXPERTS, &a->o_a.w);
+    }
+    return rc ? rc : linear(l, i, "attn_output_b", rows * hp->csa.n_group, d, MAY, &a->o_b);
+}
+
+/* The experts of each token, which the file says instead of a router. */
+static int load_by_token(struct loader *l, int i, struct bk_moe *m)
+{
+    const struct gguf_tensor *t = find(l, i, "ffn_gate_tid2eid", "weight");
+    int64_t n = (int64_t)l->hp->n_vocab * m->n_used;
+    if (!t)
+        return err_set(l->err, ERR_FORMAT, "%s: the tensor %s is missing", gguf_path(l->g), l->name);
+    if (t->type != Q_I32 || t->ne[0] != m->n_used || t->ne[1] < l->hp->n_vocab || t->ne[2] != 1 || t->ne[3] != 1)
+        return err_set(l->err, ERR_FORMAT, "%s: the tensor %s is %" PRId64 " x %" PRId64 " of type %s; %d x %d of I32 is wanted", gguf_path(l->g), l->name,
+                       t->ne[0], t->ne[1], quant_traits(t->type)->name, m->n_used, l->hp->n_vocab);
+    int32_t *list = mem_array((size_t)n, sizeof *list);
+    memcpy(list, t->data, (size_t)n * sizeof *list);
+    l->n->by_token[i] = list;
+    m->by_token = list;
+    l->used++;
+    for (int64_t k = 0; k < n; k++)
+        if (list[k] < 0 || list[k] >= m->n_expert)
+            return err_set(l->err, ERR_FORMAT, "%s: the tensor %s names expert %" PRId32 " of %d", gguf_path(l->g), l->name, list[k], m->n_expert);
+    return 0;
+}
+
 /* ---- feed-forward ---- */
 
 static const char *ffn_norm(const struct loader *l)
@@ -302,7 +432,11 @@ static int load_experts(struct loader *l, int i, struct bk_moe *m)
     int64_t d = hp->n_embd, e = h->n_expert;
     *m = (struct bk_moe){.n_expert = h->n_expert, .n_used = h->n_used, .n_group = h->n_group, .n_group_used = h->n_group_used,
                          .gating = h->gating, .normalize = h->normalize, .weight_scale = (float)h->scale, .act = hp->arch->act,
-                         .limit = hp->arch->act_limit, .out_scale = hp->out_scale};
+                         .limit = hp->arch->act_limit, .sh_limit = hp->arch->act_limit, .out_scale = hp->out_scale, .replace = hp->arch->csa};
+    if (hp->arch->csa) {
+        m->limit = hp->layer[i].limit;
+        m->sh_limit = hp->layer[i].sh_limit;
+    }
     m->n_ff = width(l, i, "ffn_down_exps", h->n_ff);
     int rc = rms(l, i, ffn_norm(l), d, &m->in);
     if (!rc)
@@ -311,6 +445,8 @@ static int load_experts(struct loader *l, int i, struct bk_moe *m)
         rc = tensor(l, named(l, i, "ffn_gate_inp", "bias"), hp->arch->router_bias ? MUST : MAY, BK_VECTOR, e, 1, 1, &m->router_bias);
     if (!rc)
         rc = tensor(l, named(l, i, "exp_probs_b", "bias"), MAY, BK_VECTOR, e, 1, 1, &m->select_bias);
+    if (!rc && i < hp->csa.n_hash)
+        rc = load_by_token(l, i, m);
     m->group_by_top2 = m->select_bias != NULL; /* V3's rule; V2 takes the best expert */
     if (!rc && find(l, i, "ffn_gate_up_exps", "weight")) {
         rc = stack(l, i, "ffn_gate_up_exps", d, 2 * (int64_t)m->n_ff, e, &m->gate);
@@ -329,19 +465,27 @@ static int load_layer(struct loader *l, int i)
     struct net_layer *y = &l->n->layer[i];
     const struct bk_ops *ops = l->n->ops;
     y->mla = l->hp->arch->mla;
+    y->csa = l->hp->arch->csa;
     y->moe = l->hp->layer[i].moe;
-    if ((y->mla && !ops->attn_mla) || (y->moe && !ops->moe))
-        return err_set(l->err, ERR_FORMAT, "%s: the %s backend has no %s", gguf_path(l->g), ops->name, y->mla ? "latent attention" : "experts");
-    int rc = y->mla ? load_latent(l, i, &y->attn.latent) : load_attn(l, i, &y->attn.gqa);
+    if ((y->mla && !ops->attn_mla) || (y->csa && (!ops->attn_csa || !ops->streams)) || (y->moe && !ops->moe))
+        return err_set(l->err, ERR_FORMAT, "%s: the %s backend has no %s", gguf_path(l->g), ops->name,
+                       y->mla ? "latent attention" : y->csa ? "compressed attention" : "experts");
+    int rc = y->mla ? load_latent(l, i, &y->attn.latent) : y->csa ? load_csa(l, i, &y->attn.csa) : load_attn(l, i, &y->attn.gqa);
+    if (!rc && y->csa)
+        rc = load_streams(l, i, "hc_attn", "hc_attn", false, &y->streams[0]);
+    if (!rc && y->csa)
+        rc = load_streams(l, i, "hc_ffn", "hc_ffn", false, &y->streams[1]);
     if (!rc)
         rc = y->moe ? load_experts(l, i, &y->ffn.experts) : load_ffn(l, i, &y->ffn.dense);
     const struct hp_layer *h = &l->hp->layer[i];
+    int streams = y->csa ? l->hp->csa.n_streams * l->hp->n_embd : 0;
     int d_k = y->mla ? l->n->kv[i].d_k : l->hp->d_k, d_v = y->mla ? l->n->kv[i].d_v : l->hp->d_v; /* as attention sees them */
     int heads = h->n_head * (d_k > d_v ? d_k : d_v), qkv = h->n_head * d_k + l->n->kv[i].n_kv * (d_k + d_v);
     int wide = y->moe ? y->ffn.experts.n_ff > y->ffn.experts.n_ff_shared ? y->ffn.experts.n_ff : y->ffn.experts.n_ff_shared : h->n_ff;
     l->n->n_wide = wide > l->n->n_wide ? wide : l->n->n_wide;
     l->n->n_qkv = heads > l->n->n_qkv ? heads : l->n->n_qkv;
     l->n->n_qkv = qkv > l->n->n_qkv ? qkv : l->n->n_qkv;
+    l->n->n_qkv = streams > l->n->n_qkv ? streams : l->n->n_qkv;
     return rc;
 }
 
@@ -422,6 +566,7 @@ int net_load(struct net *n, const struct gguf *g, const struct hparams *hp, stru
     n->layer = mem_array((size_t)hp->n_layer, sizeof *n->layer);
     n->kv = mem_array((size_t)hp->n_layer, sizeof *n->kv);
     n->made = mem_array(2 * (size_t)hp->n_layer, sizeof *n->made);
+    n->by_token = mem_array((size_t)hp->n_layer, sizeof *n->by_token);
     bool tied = !gguf_tensor(g, "output.weight");
     int rc = make_freq(&l);
     n->embed.scale = hp->embed_scale;
@@ -431,6 +576,8 @@ int net_load(struct net *n, const struct gguf *g, const struct hparams *hp, stru
         rc = tensor(&l, "token_embd.weight", MUST, tied ? BK_EMBED_HEAD : BK_EMBED, hp->n_embd, hp->n_vocab, 1, &n->embed.w);
     for (int i = 0; !rc && i < hp->n_layer; i++)
         rc = load_layer(&l, i);
+    if (!rc && hp->arch->csa)
+        rc = load_streams(&l, -1, "output_hc", "hc_head", true, &n->streams);
     if (!rc)
         rc = rms(&l, -1, "output_norm", hp->n_embd, &n->head.norm);
     if (!rc && tied)
@@ -452,6 +599,9 @@ void net_finish(struct net *n)
 {
     net_loaded(n);
     free(n->made);
+    for (int i = 0; n->by_token && i < n->n_layer; i++)
+        free(n->by_token[i]);
+    free(n->by_token);
     free(n->layer);
     free(n->kv);
     for (int i = 0; i < NET_FREQS; i++)
@@ -465,11 +615,38 @@ static int attention(const struct net *n, const struct net_layer *y, bool far, s
 {
     if (y->mla)
         return n->ops->attn_mla(n->bk, &y->attn.latent, err);
+    if (y->csa)
+        return n->ops->attn_csa(n->bk, &y->attn.csa, err);
     if (!far || !n->freq[FREQ_FAR])
         return n->ops->attn_gqa(n->bk, &y->attn.gqa, err);
     struct bk_attn_gqa a = y->attn.gqa;
     a.rope.freq = n->freq[FREQ_FAR];
     return n->ops->attn_gqa(n->bk, &a, err);
+}
+
+static int feed_forward(const struct net *n, const struct net_layer *y, struct err *err)
+{
+    return y->moe ? n->ops->moe(n->bk, &y->ffn.experts, err) : n->ops->ffn(n->bk, &y->ffn.dense, err);
+}
+
+/* A step of the residual streams, where there are several. */
+static int streams(const struct net *n, const struct bk_streams *s, enum bk_streams_step step, struct err *err)
+{
+    return n->streams.n ? n->ops->streams(n->bk, s, step, err) : 0;
+}
+
+static int run_layer(const struct net *n, const struct net_layer *y, bool far, struct err *err)
+{
+    int rc = streams(n, &y->streams[0], BK_STREAMS_PRE, err);
+    if (!rc)
+        rc = attention(n, y, far, err);
+    if (!rc)
+        rc = streams(n, &y->streams[0], BK_STREAMS_POST, err);
+    if (!rc)
+        rc = streams(n, &y->streams[1], BK_STREAMS_PRE, err);
+    if (!rc)
+        rc = feed_forward(n, y, err);
+    return rc ? rc : streams(n, &y->streams[1], BK_STREAMS_POST, err);
 }
 
 int net_forward(const struct net *n, struct bk_kv *kv, const struct bk_batch *batch, bool far, int row0, float *logits,
@@ -479,14 +656,15 @@ int net_forward(const struct net *n, struct bk_kv *kv, const struct bk_batch *ba
     int rc = ops->begin(n->bk, kv, batch, err);
     if (!rc)
         rc = ops->embed(n->bk, &n->embed, err);
+    if (!rc)
+        rc = streams(n, &n->streams, BK_STREAMS_BEGIN, err);
     for (int i = 0; !rc && i < n->n_layer; i++) {
-        const struct net_layer *y = &n->layer[i];
-        rc = attention(n, y, far, err);
-        if (!rc)
-            rc = y->moe ? ops->moe(n->bk, &y->ffn.experts, err) : ops->ffn(n->bk, &y->ffn.dense, err);
+        rc = run_layer(n, &n->layer[i], far, err);
         if (!rc && go && !go(arg))
             rc = err_set(err, ERR_CANCELLED, "stopped");
     }
+    if (!rc && logits)
+        rc = streams(n, &n->streams, BK_STREAMS_END, err);
     if (!rc && logits)
         rc = ops->head(n->bk, &n->head, row0, logits, err);
     return rc;
