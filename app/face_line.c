@@ -310,7 +310,7 @@ static void say_numbers(struct face *f)
     face_note("%s", buf_str(&b));
     buf_finish(&b);
     if (!strcmp(t->stop, "context"))
-        face_note("the context is full, the answer ends here; /new begins a new session, /set ctx N makes room");
+        face_note("the context is full, the answer ends here; /new or /set ctx N make room");
 }
 
 static void say_error(struct face *f)
@@ -320,10 +320,9 @@ static void say_error(struct face *f)
     if (t->raw)
         return;
     if (t->died)
-        face_note("%s is saved; the next prompt starts the engine again, /regen tries this one again",
-                  t->any ? "what was answered" : "the prompt");
+        face_note("%s is saved; /regen tries again, the engine starts by itself", t->any ? "what was answered" : "the prompt");
     else if (t->err.code == ERR_TOOLONG)
-        face_note("the prompt is in the line again, to be shortened; /new begins a new session, /set ctx N makes room");
+        face_note("it is in the line again, to be shortened; /new or /set ctx N make room");
     else
         face_note("%s is saved; /regen tries again", t->any ? "what was answered" : "the prompt");
 }

@@ -34,7 +34,13 @@ void face_note(const char *fmt, ...)
         return;
     struct buf line = BUF_INIT(1 << 20);
     sane_line(&line, text, (size_t)n);
-    term_say(TERM_OUT, "\x1b[2m[%s]\x1b[0m\n", buf_str(&line));
+    struct buf whole = BUF_INIT(1 << 21);
+    buf_addf(&whole, "[%s]", buf_str(&line));
+    term_say(TERM_OUT, "\x1b[2m");
+    term_prose(TERM_OUT, buf_str(&whole), whole.len);
+    term_text_end(TERM_OUT);
+    term_say(TERM_OUT, "\x1b[0m\n");
+    buf_finish(&whole);
     buf_finish(&line);
     free(text);
 }

@@ -104,9 +104,9 @@ enum slash_is slash_line(struct face *f, const char *line, const char **text)
         char *word = mem_strndup(line + 1, n);
         const char *near = n ? opts_near(word, names) : NULL;
         if (near)
-            face_note("no command is called /%s; did you mean /%s? (// at the start sends it as text)", word, near);
+            face_note("no command /%s; did you mean /%s? (//%s sends it as text)", word, near, word);
         else
-            face_note("no command is called /%s; /help lists them (// at the start sends it as text)", word);
+            face_note("no command /%s; /help lists them, //%s sends it as text", word, word);
         free(word);
         return SLASH_BAD;
     }

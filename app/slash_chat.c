@@ -38,7 +38,7 @@ void slash_edit(struct face *f, const char *arg)
         size_t len;
         face_restore(f, hist_node_text(&p->at[i], &len));
         f->edit = (int)nth;
-        face_note("Enter sends the changed prompt beside the old one; an empty line leaves it as it was");
+        face_note("Enter sends it beside the old one; an empty line leaves it as it was");
         return;
     }
     if (n == 0)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "base/sane.h"
+#include "base/utf8.h"
 #include "ui/line.h"
 
 #define LIST_DEFAULT 15
@@ -22,7 +23,7 @@ static void session_line(const struct face *f, const struct hist_session *s)
     short_id(s->uid, id);
     when_text(s->updated_ms, clock_wall_ms(), when);
     const char *name = *s->title ? s->title : s->draft ? s->draft : "(empty)";
-    int room = term_columns(TERM_OUT) - 28;
+    int room = term_columns(TERM_OUT) - 27;
     face_cut(&title, name, room > 12 ? room : 12, false);
     bool here = s->id == chat_session(f->chat);
     term_say(TERM_OUT, "%s %s  \x1b[2m%-10s %3d\x1b[0m  %s%s%s\n", here ? "*" : " ", id, when, s->n_messages, here ? "\x1b[1m" : "",
@@ -149,16 +150,31 @@ void slash_undelete(struct face *f, const char *arg)
     open_and_show(f, id);
 }
 
-/* A snippet with its hits in bold. */
-static void snippet(struct buf *out, const char *s)
+/* A snippet with its hits in bold, on one line of so many columns. */
+static void snippet(struct buf *out, const char *s, int columns)
 {
+    struct buf line = BUF_INIT(1 << 16);
+    int width = 0;
+    size_t len;
     while (*s) {
         size_t n = strcspn(s, "\x01\x02");
-        sane_line(out, s, n);
+        buf_reset(&line);
+        sane_line(&line, s, n);
+        for (size_t i = 0; i < line.len; i += len) {
+            width += utf8_width(utf8_decode(line.data + i, line.len - i, &len));
+            if (width > columns - 3) {
+                buf_add(out, line.data, i);
+                buf_addstr(out, "...");
+                buf_finish(&line);
+                return;
+            }
+        }
+        buf_add(out, buf_str(&line), line.len);
         s += n;
         if (*s)
             buf_addstr(out, *s++ == '\x01' ? "\x1b[0;1m" : "\x1b[0;2m");
     }
+    buf_finish(&line);
 }
 
 void slash_search(struct face *f, const char *arg)
@@ -185,7 +201,8 @@ void slash_search(struct face *f, const char *arg)
             term_say(TERM_OUT, "  %s  \x1b[2m%-10s\x1b[0m %s\n", id, when, buf_str(&b));
             buf_reset(&b);
         }
-        snippet(&b, t->snippet);
+        int width = term_columns(TERM_OUT) - 16;
+        snippet(&b, t->snippet, width > 20 ? width : 20);
         term_say(TERM_OUT, "          \x1b[2m%s %s\x1b[0m\n", t->role == HIST_USER ? "you>" : "    ", buf_str(&b));
         buf_finish(&b);
     }

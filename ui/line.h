@@ -27,7 +27,7 @@ bool term_is_tty(enum term_stream st);
 bool term_is_dumb(void);               /* by TERM: no escape sequences */
 int term_columns(enum term_stream st); /* 80 when unknown */
 bool term_color(enum term_stream st);  /* tty, TERM not dumb, NO_COLOR unset; or CLICOLOR_FORCE */
-bool term_at_start(enum term_stream st); /* nothing written yet, or the last byte was a newline */
+bool term_at_start(enum term_stream st); /* nothing written yet, or the last byte was a newline; and no text waits */
 /* --plain: no colour, no status line; until now only what the environment says. */
 void term_plain(bool on);
 /*

@@ -12,7 +12,7 @@
  *
  * Accepted lines are collected while readline is on the stack and delivered after it has returned, so that a callback may do anything.
  *
- * A long paste stands in the line as a label, [paste 1: 214 lines]; whoever takes the text out of the line gets the paste itself.
+ * A long text stands in the line as a label, [paste 1: 214 lines, 9321 characters]; whoever takes the line gets the text itself.
  */
 #include "config.h"
 #include "ui/line.h"
@@ -45,6 +45,8 @@
 #define BURST_BYTES 8                 /* more than a hand types at once: the burst goes on */
 #define INPUT_MAX ((size_t)64 << 20)  /* a paste */
 #define LABEL_FROM 2000               /* bytes of a paste that is shown by a label */
+#define WHOLE_MAX 16000               /* bytes, and lines, of another text (history, draft) that stands in the line as it is */
+#define WHOLE_LINES 100
 #define HISTORY_MAX 2000
 #define TOO_LONG "[a paste was left out: it is longer than 64 MB]"
 
@@ -272,15 +274,32 @@ static char *expand(const char *s)
     return buf_take(&out);
 }
 
-static const char *add_label(char *text)
+/* A label for a text, which it takes. */
+static const char *add_label(const char *kind, char *text)
 {
     size_t count = 1;
+    for (size_t i = 0; i < n_labels; i++)
+        if (!strcmp(labels[i].text, text)) {
+            free(text);
+            return labels[i].name;
+        }
     for (const char *p = text; *p; p++)
         count += *p == '\n' && p[1];
     labels = mem_grow(labels, n_labels + 1, sizeof *labels);
-    labels[n_labels].name = mem_printf("[paste %zu: %zu line%s, %zu characters]", n_labels + 1, count, count == 1 ? "" : "s", utf8_count(text, strlen(text)));
+    labels[n_labels].name = mem_printf("[%s %zu: %zu line%s, %zu characters]", kind, n_labels + 1, count, count == 1 ? "" : "s",
+                                       utf8_count(text, strlen(text)));
     labels[n_labels].text = text;
     return labels[n_labels++].name;
+}
+
+/* A whole text for the line; what would flood the screen gets a label. */
+static char *fit_line(const char *s)
+{
+    char *text = clean(s, strlen(s));
+    size_t count = 0;
+    for (const char *p = text; *p; p++)
+        count += *p == '\n';
+    return strlen(text) > WHOLE_MAX || count > WHOLE_LINES ? mem_strdup(add_label("text", text)) : text;
 }
 
 /* Foreign bytes into the line at the cursor: one step for undo. */
@@ -291,7 +310,7 @@ static void insert(const char *s, size_t n)
         rl_callback_sigcleanup(); /* a search or a half-typed sequence ends here */
         rl_begin_undo_group();
         if (strlen(text) > LABEL_FROM) {
-            rl_insert_text(add_label(text));
+            rl_insert_text(add_label("paste", text));
             text = NULL;
         } else {
             rl_insert_text(text);
@@ -306,7 +325,7 @@ void prompt_prefill(const char *text)
 {
     if (!is_open)
         return;
-    char *good = clean(text, strlen(text));
+    char *good = fit_line(text);
     rl_replace_line(good, 1);
     rl_point = rl_end;
     free(good);
@@ -322,7 +341,7 @@ void prompt_remember(const char *text)
 {
     if (!is_open || !*text)
         return;
-    char *good = clean(text, strlen(text));
+    char *good = fit_line(text);
     bool browsing = where_history() != history_length;
     HIST_ENTRY *last = history_length ? history_get(history_base + history_length - 1) : NULL;
     if (!last || strcmp(last->line, good))
@@ -580,7 +599,7 @@ static char *taken(void)
 {
     char *text = prompt_draft();
     HIST_ENTRY *old = current_history();
-    if (*text && !(old && !strcmp(old->line, text))) {
+    if (*text && !(old && !strcmp(old->line, rl_line_buffer))) {
         prompt_remember(text);
         return text;
     }

@@ -100,7 +100,8 @@ bool term_color(enum term_stream st)
 
 bool term_at_start(enum term_stream st)
 {
-    return !streams[st].mid;
+    const struct stream *s = &streams[st];
+    return !s->mid && !s->wrap.n && !s->sane.n;
 }
 
 void term_plain(bool on)

@@ -83,7 +83,7 @@ def test_commands_are_queued_too():
         me.see("left as it was")
         me.see("you> next question\n")
         me.see("You said: next question")
-        me.see("no command is called /zzz")
+        me.see("no command /zzz")
         me.see("you> /zzz")
         me.type("<c-u>")
         me.leave()
@@ -227,7 +227,7 @@ def test_going_on():
 def test_commands_that_are_none():
     with p.Home(ECHO) as h, Person(h) as me:
         me.say("/sesions please")
-        me.see("no command is called /sesions; did you mean /sessions?")
+        me.see("no command /sesions; did you mean /sessions?")
         me.see("you> /sesions please")
         me.type("<c-u>")
         me.say("/zzz")

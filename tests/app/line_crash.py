@@ -95,7 +95,7 @@ def test_engine_dies_in_each_state():
         for prompt, said in (("first", "the prompt is saved"), ("second", "the prompt is saved"), ("third", "what was answered is saved"), ("fourth", "the prompt is saved")):
             me.say(prompt)
             me.see("hadal: ")
-            me.see(f"[{said}; the next prompt starts the engine again, /regen tries this one again]")
+            me.see(f"[{said}; /regen tries again, the engine starts by itself]")
             me.see("you> ")
         me.say("fifth")
         me.see("all is well")

@@ -356,6 +356,14 @@ static void t_big_paste(void **state)
     buf_addstr(&want, " ok\n");
     assert_true(wait_for(&p, &p.heard, "ok\n", 5000));
     assert_string_equal(buf_str(&p.heard), buf_str(&want));
+    /* Up brings it back, not line by line. */
+    buf_reset(&p.heard);
+    buf_reset(&p.screen);
+    type(&p, "\x1b[A");
+    see(&p, "[text 2: 40001 lines");
+    type(&p, "\r");
+    assert_true(wait_for(&p, &p.heard, "ok\n", 5000));
+    assert_string_equal(buf_str(&p.heard), buf_str(&want));
     buf_reset(&p.heard);
     buf_finish(&b);
     buf_finish(&want);
