@@ -18,4 +18,11 @@ TESTS += $(UI_TESTS)
 %C%_t_input_SOURCES = %D%/t_input.c
 %C%_t_input_CFLAGS = $(TEST_CFLAGS)
 %C%_t_input_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
+# Text laid out.
+MD_TESTS = %D%/t_rows
+check_PROGRAMS += $(MD_TESTS)
+TESTS += $(MD_TESTS)
+%C%_t_rows_SOURCES = %D%/t_rows.c
+%C%_t_rows_CFLAGS = $(TEST_CFLAGS)
+%C%_t_rows_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
 endif
