@@ -39,8 +39,11 @@ static inline int t_every_isa(char **argv, struct CMUnitTest *tests, size_t n)
     static const char *const levels[] = {"scalar", "avx2", "avx512"};
     const char *isa = getenv(T_ISA_CHILD);
     if (!isa) {
-        int bad = 0, top = (int)isa_level();
-        for (int i = 0; i <= top; i++)
+        int bad = 0, top = (int)isa_level(), first = 0;
+#ifdef __SANITIZE_THREAD__
+        first = top; /* threads meet in the same way on every level */
+#endif
+        for (int i = first; i <= top; i++)
             bad |= t_isa_child(argv[0], levels[i]);
         return bad;
     }

@@ -18,6 +18,11 @@ TESTS += %D%/t_backend
 %C%_t_backend_SOURCES = %D%/t_backend.c %D%/rig.h tests/isa.h
 %C%_t_backend_CFLAGS = $(TEST_CFLAGS)
 %C%_t_backend_LDADD = $(KERN_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += %D%/t_vec
+TESTS += %D%/t_vec
+%C%_t_vec_SOURCES = %D%/t_vec.c tests/isa.h
+%C%_t_vec_CFLAGS = $(TEST_CFLAGS)
+%C%_t_vec_LDADD = $(KERN_LIBS) $(CMOCKA_LIBS)
 endif
 TESTS += %D%/isa.sh
 EXTRA_DIST += %D%/isa.sh
