@@ -158,7 +158,7 @@ static void t_plain(void **state)
     rows_text(&r, 0, r.n, text, &out);
     assert_string_equal(buf_str(&out), "first line is long\n\n  in the second\tone\nthird");
     buf_reset(&out);
-    rows_text(&r, 1, 4, NULL, &out); /* a part, and without the source */
+    rows_text(&r, 1, 5, NULL, &out); /* a part, and without the source */
     assert_string_equal(buf_str(&out), "is long\n\n  in the second one");
     rows_cut(&r, 2);
     assert_int_equal(r.n, 2);
