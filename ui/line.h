@@ -2,13 +2,13 @@
 #define UI_LINE_H
 /*
  * What the line face needs of a terminal: GNU readline in callback mode (ui/prompt.c alone includes it) and sanitized output
- * (ui/term.c alone writes to the terminal). It knows nothing of chats: app/face_line.c drives it.
+ * (ui/out.c). It knows nothing of chats: app/face_line.c drives it.
  */
 #include <stdbool.h>
 #include <stddef.h>
 
 /*
- * ---- output (term.c): the only writer to stdout/stderr while a face runs ----
+ * ---- output (out.c): the only writer to stdout/stderr while a face runs ----
  * What returns bool returns false, with errno set, once the stream is closed (EPIPE) or cannot take more (ENOSPC, EIO, ...), and then always.
  */
 enum term_stream { TERM_OUT, TERM_ERR };

@@ -13,6 +13,9 @@
  * Accepted lines are collected while readline is on the stack and delivered after it has returned, so that a callback may do anything.
  *
  * A long text stands in the line as a label, [paste 1: 214 lines, 9321 characters]; whoever takes the line gets the text itself.
+ *
+ * The editor of the full screen is the same readline with no display at all: whole keys are put in, its buffer is looked at. It
+ * writes to /dev/null, never waits for a byte, and never sees accept-line: Enter is our own command.
  */
 #include "config.h"
 #include "ui/line.h"
@@ -36,6 +39,8 @@
 #include "base/mem.h"
 #include "base/sane.h"
 #include "base/utf8.h"
+#include "ui/editor.h"
+#include "ui/surface.h"
 
 #define PASTE_BEGIN "\x1b[200~"
 #define PASTE_END "\x1b[201~"
@@ -79,6 +84,8 @@ static size_t n_labels;
 static bool just_resumed;
 
 static const char white[] = " \t\n";
+
+static bool is_editor; /* the editor is open, not the prompt */
 
 /* ---- the terminal's modes ---- */
 
@@ -417,6 +424,8 @@ static int next_key(FILE *f)
     (void)f;
     if (keys_at < keys.len)
         return (unsigned char)keys.data[keys_at++];
+    if (is_editor)
+        return 7; /* Ctrl-G: what wants more than one whole key is given up */
     /* Readline wants the rest of a sequence at once; it is on its way. */
     struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
     unsigned char c;
@@ -471,8 +480,12 @@ static char **complete_word(const char *word, int start, int end)
     return m;
 }
 
+static void keep_matches(char **m, int n);
+
 static void display_matches(char **m, int n, int longest)
 {
+    if (is_editor)
+        keep_matches(m, n);
     if (!shown)
         return;
     rl_display_match_list(m, n, longest);
@@ -489,14 +502,10 @@ static void use_utf8(void)
         setenv("LC_ALL", "C.UTF-8", 1);
 }
 
-int prompt_open(const struct prompt_conf *c)
+/* What the prompt and the editor have in common, before inputrc is read. */
+static void set_up(const char *name)
 {
-    if (is_open || tcgetattr(STDIN_FILENO, &saved_tty) < 0)
-        return -1;
-    conf = *c;
-    rl_readline_name = c->name;
-    rl_instream = stdin;
-    rl_outstream = stdout;
+    rl_readline_name = name;
     rl_catch_signals = rl_catch_sigwinch = rl_change_environment = 0;
     rl_prep_term_function = prepare_nothing;
     rl_deprep_term_function = deprepare_nothing;
@@ -508,11 +517,21 @@ int prompt_open(const struct prompt_conf *c)
     rl_completer_word_break_characters = white;
     rl_completer_quote_characters = "";
     rl_sort_completion_matches = 0;
-    if (c->plain)
-        rl_terminal_name = "dumb";
     rl_add_funmap_entry("hadal-newline", insert_newline);
     rl_add_funmap_entry("hadal-accept", accept);
     use_utf8();
+}
+
+int prompt_open(const struct prompt_conf *c)
+{
+    if (is_open || tcgetattr(STDIN_FILENO, &saved_tty) < 0)
+        return -1;
+    conf = *c;
+    set_up(c->name);
+    rl_instream = stdin;
+    rl_outstream = stdout;
+    if (c->plain)
+        rl_terminal_name = "dumb";
     rl_initialize(); /* with its own display function: it would ask no terminal otherwise */
     set_shown(false);
     rl_variable_bind("page-completions", "off"); /* questions would block */
@@ -537,20 +556,12 @@ int prompt_open(const struct prompt_conf *c)
     return 0;
 }
 
-void prompt_close(void)
+/* Frees what the prompt and the editor have in common. */
+static void forget(void)
 {
-    if (!is_open)
-        return;
-    prompt_hide();
-    rl_callback_handler_remove();
-    prompt_restore();
     is_open = false;
-    buf_finish(&in);
     buf_finish(&keys);
-    buf_finish(&paste);
     keys_at = 0;
-    free(shown_prompt);
-    shown_prompt = NULL;
     for (size_t i = 0; i < n_labels; i++) {
         free(labels[i].name);
         free(labels[i].text);
@@ -563,6 +574,20 @@ void prompt_close(void)
     free(lines);
     lines = NULL;
     clear_history();
+}
+
+void prompt_close(void)
+{
+    if (!is_open)
+        return;
+    prompt_hide();
+    rl_callback_handler_remove();
+    prompt_restore();
+    buf_finish(&in);
+    buf_finish(&paste);
+    free(shown_prompt);
+    shown_prompt = NULL;
+    forget();
 }
 
 /* ---- keys ---- */
@@ -826,6 +851,434 @@ void prompt_resume(void)
     set_shown(true);
     rl_on_new_line();
     display();
+}
+
+/* ---- the editor of the full screen ---- */
+
+static struct editor_conf edit;
+static FILE *nowhere;
+static int edit_width = 80;
+static char **matches;
+static size_t n_matches;
+
+static void drop_matches(void)
+{
+    for (size_t i = 0; i < n_matches; i++)
+        free(matches[i]);
+    free(matches);
+    matches = NULL;
+    n_matches = 0;
+}
+
+static void keep_matches(char **m, int n)
+{
+    drop_matches();
+    matches = mem_array((size_t)n, sizeof *matches);
+    for (; (int)n_matches < n; n_matches++)
+        matches[n_matches] = mem_strdup(m[n_matches + 1]);
+}
+
+/* The whole text of the box, as it is sent. */
+static char *whole_text(void)
+{
+    struct buf text = BUF_INIT(12 * INPUT_MAX);
+    char *full = expand(rl_line_buffer);
+    utf8_repair(&text, full, strlen(full));
+    free(full);
+    while (text.len && text.data[text.len - 1] == '\n')
+        text.data[--text.len] = 0;
+    return text.len ? buf_take(&text) : (buf_finish(&text), mem_strdup(""));
+}
+
+/* Empties the box; what was typed before the history was entered comes back. */
+static void empty_box(void)
+{
+    bool browsing = where_history() != history_length;
+    rl_free_line_state();
+    rl_replace_line("", 1);
+    using_history();
+    if (browsing)
+        rl_maybe_unsave_line();
+    rl_point = rl_end;
+    rl_mark = 0;
+    if (rl_editing_mode == 0)
+        rl_vi_insertion_mode(1, 'i');
+}
+
+static int send_box(int count, int key)
+{
+    (void)count;
+    (void)key;
+    lines = mem_grow(lines, n_lines + 1, sizeof *lines);
+    lines[n_lines++] = whole_text();
+    prompt_remember(rl_line_buffer); /* pastes stay labels here */
+    empty_box();
+    return 0;
+}
+
+/* Enter: a backslash in front of the cursor asks for another line. */
+static int edit_enter(int count, int key)
+{
+    int n = 0;
+    while (n < rl_point && rl_line_buffer[rl_point - 1 - n] == '\\')
+        n++;
+    if (n % 2) {
+        rl_begin_undo_group();
+        rl_delete_text(rl_point - 1, rl_point);
+        rl_point--;
+        rl_insert_text("\n");
+        rl_end_undo_group();
+        return 0;
+    }
+    return edit.enter_newline ? insert_newline(count, key) : send_box(count, key);
+}
+
+static int edit_other_enter(int count, int key)
+{
+    return edit.enter_newline ? send_box(count, key) : insert_newline(count, key);
+}
+
+/* ---- by grapheme ---- */
+
+static size_t step_right(size_t at)
+{
+    int columns;
+    return (int)at < rl_end ? at + text_cluster(rl_line_buffer + at, (size_t)rl_end - at, &columns) : at;
+}
+
+/* Clusters are found from the start of the line they stand in. */
+static size_t step_left(size_t at)
+{
+    size_t from = at ? at - 1 : 0, before = 0;
+    while (from && rl_line_buffer[from - 1] != '\n')
+        from--;
+    for (before = from; from < at;) {
+        before = from;
+        from = step_right(from);
+    }
+    return before;
+}
+
+static int edit_forward(int count, int key)
+{
+    bool vi = rl_editing_mode == 0 && rl_get_keymap() == vi_movement_keymap && !RL_ISSTATE(RL_STATE_VIMOTION);
+    (void)key;
+    for (; count > 0; count--) {
+        size_t to = step_right((size_t)rl_point);
+        if (vi && (int)to >= rl_end)
+            break; /* the cursor stands on a character */
+        rl_point = (int)to;
+    }
+    for (; count < 0; count++)
+        rl_point = (int)step_left((size_t)rl_point);
+    return 0;
+}
+
+static int edit_backward(int count, int key)
+{
+    return edit_forward(-count, key);
+}
+
+static int cut(size_t from, size_t to)
+{
+    if (from == to)
+        return rl_ding();
+    if (rl_explicit_arg)
+        rl_kill_text((int)from, (int)to);
+    else
+        rl_delete_text((int)from, (int)to);
+    rl_point = (int)from;
+    return 0;
+}
+
+static int edit_delete(int count, int key)
+{
+    size_t to = (size_t)rl_point;
+    (void)key;
+    for (int i = 0; i < count; i++)
+        to = step_right(to);
+    return cut((size_t)rl_point, to);
+}
+
+static int edit_rubout(int count, int key)
+{
+    size_t from = (size_t)rl_point;
+    (void)key;
+    for (int i = 0; i < count; i++)
+        from = step_left(from);
+    return cut(from, (size_t)rl_point);
+}
+
+/* ---- by row ---- */
+
+static int edit_up(int count, int key);
+static int edit_down(int count, int key);
+
+static int edit_vertical(int by, int key, rl_command_func_t *beyond)
+{
+    static int wanted; /* the column where a run of these began; -1: begins */
+    struct edit_rows r;
+    edit_layout(&r, rl_line_buffer, (size_t)rl_end, (size_t)rl_point, edit_width);
+    if (wanted < 0 || (rl_last_func != edit_up && rl_last_func != edit_down))
+        wanted = r.x;
+    size_t y = r.y + (size_t)by;
+    bool out = by < 0 ? r.y == 0 : r.y + 1 >= r.n;
+    if (!out)
+        rl_point = (int)edit_row_byte(&r, rl_line_buffer, y, wanted);
+    edit_rows_finish(&r);
+    if (!out)
+        return 0;
+    wanted = -1;
+    return beyond(1, key);
+}
+
+static int edit_up(int count, int key)
+{
+    (void)count;
+    return edit_vertical(-1, key, rl_get_previous_history);
+}
+
+static int edit_down(int count, int key)
+{
+    (void)count;
+    return edit_vertical(1, key, rl_get_next_history);
+}
+
+/* ---- commands of the program ---- */
+
+static const struct editor_command commands[] = {
+#define X(id, name, keys, key, help) {name, key, help},
+    EDITOR_COMMANDS
+#undef X
+    {NULL, NULL, NULL},
+};
+static const char *asked[16]; /* commands that readline has called, until it is off the stack */
+static int n_asked;
+
+static int ask(const char *name)
+{
+    if (n_asked < (int)(sizeof asked / sizeof *asked))
+        asked[n_asked++] = name;
+    return 0;
+}
+
+#define X(id, name, keys, key, help) \
+    static int command_##id(int count, int k) \
+    { \
+        (void)count; \
+        (void)k; \
+        return ask(name); \
+    }
+EDITOR_COMMANDS
+#undef X
+
+static const struct {
+    const char *seq;
+    rl_command_func_t *run;
+} command_keys[] = {
+#define X(id, name, keys, key, help) {keys, command_##id},
+    EDITOR_COMMANDS
+#undef X
+};
+
+const struct editor_command *editor_command_at(int i)
+{
+    int n = (int)(sizeof commands / sizeof *commands) - 1;
+    return i >= 0 && i < n ? &commands[i] : NULL;
+}
+
+/* Wherever `old` is bound, `mine` is. */
+static void take_over(rl_command_func_t *old, rl_command_func_t *mine)
+{
+    Keymap maps[] = {emacs_standard_keymap, vi_insertion_keymap, vi_movement_keymap};
+    for (size_t m = 0; m < sizeof maps / sizeof *maps; m++) {
+        char **seq = rl_invoking_keyseqs_in_map(old, maps[m]);
+        for (size_t i = 0; seq && seq[i]; i++) {
+            rl_bind_keyseq_in_map(seq[i], mine, maps[m]);
+            free(seq[i]);
+        }
+        free(seq);
+    }
+}
+
+static void bind_free(const char *seq, rl_command_func_t *f)
+{
+    rl_bind_keyseq_if_unbound_in_map(seq, f, emacs_standard_keymap);
+    rl_bind_keyseq_if_unbound_in_map(seq, f, vi_insertion_keymap);
+}
+
+static void bind_editor(void)
+{
+    static const struct {
+        const char *seq;
+        rl_command_func_t *f;
+    } more[] = {
+        {"\\e[3~", rl_delete}, {"\\e[1~", rl_beg_of_line}, {"\\e[7~", rl_beg_of_line}, {"\\e[H", rl_beg_of_line}, {"\\eOH", rl_beg_of_line},
+        {"\\e[4~", rl_end_of_line}, {"\\e[8~", rl_end_of_line}, {"\\e[F", rl_end_of_line}, {"\\eOF", rl_end_of_line},
+        {"\\e[1;5C", rl_forward_word}, {"\\e[1;3C", rl_forward_word}, {"\\e[1;5D", rl_backward_word}, {"\\e[1;3D", rl_backward_word},
+    };
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        bind_free(more[i].seq, more[i].f);
+    /* C-j is a new line, if inputrc has nothing else for it. */
+    Keymap maps[] = {emacs_standard_keymap, vi_insertion_keymap};
+    for (int i = 0; i < 2; i++)
+        if (rl_function_of_keyseq("\n", maps[i], NULL) == rl_newline)
+            rl_bind_keyseq_in_map("\\C-j", insert_newline, maps[i]);
+    bind_alt_enter();
+    take_over(rl_newline, edit_enter);
+    if (edit.enter_newline)
+        take_over(insert_newline, edit_other_enter);
+    take_over(rl_forward_char, edit_forward);
+    take_over(rl_backward_char, edit_backward);
+    take_over(rl_delete, edit_delete);
+    take_over(rl_rubout, edit_rubout);
+    take_over(rl_get_previous_history, edit_up);
+    take_over(rl_get_next_history, edit_down);
+    for (size_t i = 0; i < sizeof command_keys / sizeof *command_keys; i++)
+        if (*command_keys[i].seq)
+            bind_free(command_keys[i].seq, command_keys[i].run);
+}
+
+int editor_open(const struct editor_conf *c)
+{
+    if (is_open || !(nowhere = fopen("/dev/null", "r+")))
+        return -1;
+    edit = *c;
+    conf = (struct prompt_conf){.arg = c->arg, .complete = c->complete};
+    set_up("hadal");
+    rl_instream = rl_outstream = nowhere;
+    rl_redisplay_function = display_nothing;
+    for (size_t i = 0; i < sizeof command_keys / sizeof *command_keys; i++) {
+        char *name = mem_printf("hadal-%s", commands[i].name);
+        rl_add_funmap_entry(name, command_keys[i].run); /* kept by readline */
+    }
+    rl_variable_bind("show-all-if-ambiguous", "on"); /* inputrc may say otherwise */
+    rl_initialize();
+    rl_tty_set_echoing(0);
+    rl_variable_bind("page-completions", "off");
+    rl_variable_bind("bell-style", "none");
+    rl_completion_query_items = -1;
+    bind_editor();
+    unstifle_history();
+    is_open = is_editor = true;
+    at_end = false;
+    n_asked = 0;
+    rl_callback_handler_install("", on_line);
+    rl_redisplay_function = display_nothing;
+    return 0;
+}
+
+void editor_close(void)
+{
+    if (!is_editor)
+        return;
+    rl_callback_handler_remove();
+    drop_matches();
+    forget();
+    is_editor = false;
+    rl_instream = rl_outstream = NULL;
+    fclose(nowhere);
+    nowhere = NULL;
+}
+
+void editor_width(int columns)
+{
+    edit_width = columns > 1 ? columns : 1;
+}
+
+/* What readline has asked for, now that it is off the stack. */
+static void serve(void)
+{
+    while (n_lines && is_editor) {
+        char *text = lines[0];
+        memmove(lines, lines + 1, --n_lines * sizeof *lines);
+        edit.submit(edit.arg, text);
+    }
+    for (int i = 0; i < n_asked && is_editor; i++)
+        edit.command(edit.arg, asked[i]);
+    n_asked = 0;
+    if (at_end && is_editor) {
+        at_end = false;
+        edit.eof(edit.arg);
+    }
+}
+
+void editor_key(const struct input_event *e)
+{
+    if (!is_editor || !e->n_bytes)
+        return;
+    drop_matches();
+    if (e->burst && key_in(e, "Enter C-j")) { /* a newline right behind a paste sends nothing */
+        editor_paste("\n", 1);
+        return;
+    }
+    /* A sequence that means nothing to readline would leave its tail in the text. */
+    int type = ISKMAP;
+    if (e->n_bytes > 2 && (e->bytes[1] == '[' || e->bytes[1] == 'O') && e->bytes[0] == '\x1b' &&
+        (!rl_function_of_keyseq_len(e->bytes, e->n_bytes, rl_get_keymap(), &type) || type == ISKMAP))
+        return;
+    buf_reset(&keys);
+    keys_at = 0;
+    buf_add(&keys, e->bytes, e->n_bytes);
+    while (keys_at < keys.len)
+        rl_callback_read_char();
+    buf_reset(&keys);
+    keys_at = 0;
+    serve();
+}
+
+void editor_paste(const char *s, size_t n)
+{
+    if (!is_editor)
+        return;
+    drop_matches();
+    insert(s, n);
+}
+
+bool editor_wants_escape(void)
+{
+    if (RL_ISSTATE(RL_STATE_ISEARCH | RL_STATE_NSEARCH | RL_STATE_MULTIKEY | RL_STATE_NUMERICARG | RL_STATE_VIMOTION | RL_STATE_CHARSEARCH))
+        return true;
+    return rl_editing_mode == 0 && rl_get_keymap() != vi_movement_keymap;
+}
+
+char *editor_stash(void)
+{
+    rl_callback_sigcleanup();
+    drop_matches();
+    bool browsing = where_history() != history_length;
+    HIST_ENTRY *old = current_history();
+    char *text = NULL;
+    if (rl_end && !(browsing && old && !strcmp(old->line, rl_line_buffer))) {
+        text = whole_text();
+        prompt_remember(rl_line_buffer);
+    } else if (!rl_end && !browsing) {
+        return NULL;
+    }
+    empty_box();
+    return text ? text : mem_strdup("");
+}
+
+void editor_open_labels(void)
+{
+    char *full = expand(rl_line_buffer);
+    if (strcmp(full, rl_line_buffer) != 0) {
+        rl_begin_undo_group();
+        rl_delete_text(0, rl_end);
+        rl_point = 0;
+        rl_insert_text(full);
+        rl_end_undo_group();
+    }
+    free(full);
+}
+
+void editor_look(struct editor_view *v)
+{
+    bool message = RL_ISSTATE(RL_STATE_ISEARCH | RL_STATE_NSEARCH | RL_STATE_NUMERICARG);
+    *v = (struct editor_view){.text = rl_line_buffer ? rl_line_buffer : "", .n = (size_t)rl_end, .at = (size_t)rl_point,
+                              .prompt = message && rl_display_prompt ? rl_display_prompt : "", .matches = matches, .n_matches = n_matches,
+                              .vi = rl_editing_mode == 0, .vi_command = rl_editing_mode == 0 && rl_get_keymap() == vi_movement_keymap,
+                              .prefix = RL_ISSTATE(RL_STATE_MULTIKEY)};
 }
 
 const char *prompt_library(void)

@@ -223,6 +223,13 @@ const struct cell *surface_cell(const struct surface *s, int y, int x)
     return c ? c : &blank;
 }
 
+void surface_set(struct surface *s, int y, int x, const struct cell *c)
+{
+    struct cell *at = cell_at(s, y, x);
+    if (at)
+        *at = *c;
+}
+
 /* Columns [x, end) are about to be overwritten: wide characters that stand half in there become blanks. */
 static void split(struct surface *s, int y, int x, int end)
 {

@@ -49,6 +49,7 @@ int surface_fit(struct surface *s, int y, int x, int end, struct look look, cons
 /* Changes the look of cells that are there. */
 void surface_look(struct surface *s, int y, int x, int n, struct look look);
 const struct cell *surface_cell(const struct surface *s, int y, int x);
+void surface_set(struct surface *s, int y, int x, const struct cell *c); /* as it is; for copies of whole surfaces */
 void surface_cursor(struct surface *s, int y, int x); /* -1, -1: hidden */
 void surface_get_cursor(const struct surface *s, int *y, int *x);
 /* A link target (http or https, printable ASCII; others give 0), kept until the next surface_resize or surface_links_reset. */

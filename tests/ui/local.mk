@@ -1,11 +1,11 @@
 # Tests of ui/. A cmocka program: add it to check_PROGRAMS and TESTS, give it _SOURCES, _CFLAGS = $(TEST_CFLAGS), _LDADD.
 if TESTS_BUILT
-UI_TESTS = %D%/t_term %D%/t_prompt %D%/t_wrap %D%/t_surface %D%/t_input
+UI_TESTS = %D%/t_out %D%/t_prompt %D%/t_wrap %D%/t_surface %D%/t_input %D%/t_editor %D%/t_theme
 check_PROGRAMS += $(UI_TESTS)
 TESTS += $(UI_TESTS)
-%C%_t_term_SOURCES = %D%/t_term.c
-%C%_t_term_CFLAGS = $(TEST_CFLAGS)
-%C%_t_term_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
+%C%_t_out_SOURCES = %D%/t_out.c
+%C%_t_out_CFLAGS = $(TEST_CFLAGS)
+%C%_t_out_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
 %C%_t_prompt_SOURCES = %D%/t_prompt.c
 %C%_t_prompt_CFLAGS = $(TEST_CFLAGS)
 %C%_t_prompt_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
@@ -25,4 +25,10 @@ TESTS += $(MD_TESTS)
 %C%_t_rows_SOURCES = %D%/t_rows.c
 %C%_t_rows_CFLAGS = $(TEST_CFLAGS)
 %C%_t_rows_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
+%C%_t_editor_SOURCES = %D%/t_editor.c
+%C%_t_editor_CFLAGS = $(TEST_CFLAGS)
+%C%_t_editor_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
+%C%_t_theme_SOURCES = %D%/t_theme.c
+%C%_t_theme_CFLAGS = $(TEST_CFLAGS)
+%C%_t_theme_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
 endif
