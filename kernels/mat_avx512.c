@@ -26,42 +26,88 @@ enum {
 
 /* ---- activations ---- */
 
+/* What two blocks of 32 become: lanes 0, 1 (of 128 bits) are the halves of the first, 2, 3 of the second. */
+struct rounded {
+    int32_t q[16], half[16], sum[16];
+    float d[8], dsum[8]; /* the first block's is [0], the second's [4] */
+};
+
+INLINE void round_two(__m512 x0, __m512 x1, __m512 x2, __m512 x3, struct rounded *o)
+{
+    const __m512i abs_mask = _mm512_set1_epi32(0x7FFFFFFF), order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    /* As integers, magnitudes have the order of floats, and NaN is above infinity. */
+    __m512i m0 = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(x0), abs_mask), _mm512_and_si512(_mm512_castps_si512(x1), abs_mask));
+    __m512i m1 = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(x2), abs_mask), _mm512_and_si512(_mm512_castps_si512(x3), abs_mask));
+    __m512i m = _mm512_max_epi32(_mm512_shuffle_i32x4(m0, m1, 0x44), _mm512_shuffle_i32x4(m0, m1, 0xEE));
+    m = _mm512_max_epi32(m, _mm512_shuffle_i32x4(m, m, 0xB1));
+    m = _mm512_max_epi32(m, _mm512_shuffle_epi32(m, 0x4E));
+    m = _mm512_max_epi32(m, _mm512_shuffle_epi32(m, 0xB1));
+    __m256i amax_bits = _mm512_castsi512_si256(_mm512_shuffle_i32x4(m, m, 0x08));
+    __m256 amax = _mm256_castsi256_ps(amax_bits);
+    __mmask8 odd = _mm256_cmpge_epi32_mask(amax_bits, _mm256_set1_epi32(0x7F800000));
+    __mmask8 ok = _mm256_cmp_ps_mask(amax, _mm256_set1_ps(ACT_TINY), _CMP_GE_OQ) & (__mmask8)~odd;
+    __m256 inv = _mm256_maskz_div_ps(ok, _mm256_set1_ps(127), amax), d = _mm256_maskz_div_ps(ok, amax, _mm256_set1_ps(127));
+    d = _mm256_mask_mov_ps(d, odd, _mm256_set1_ps(NAN));
+    __m512 inv0 = _mm512_broadcastss_ps(_mm256_castps256_ps128(inv)), inv1 = _mm512_broadcastss_ps(_mm256_extractf128_ps(inv, 1));
+    /* Of a block that is not finite any integers will do: its scale is NaN. */
+    __m512i i0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, inv0)), i1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, inv0));
+    __m512i i2 = _mm512_cvtps_epi32(_mm512_mul_ps(x2, inv1)), i3 = _mm512_cvtps_epi32(_mm512_mul_ps(x3, inv1));
+    __m512i q = _mm512_packs_epi16(_mm512_packs_epi32(i0, i1), _mm512_packs_epi32(i2, i3));
+    q = _mm512_permutexvar_epi32(order, q);
+    __m512i half = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), q);
+    half = _mm512_add_epi32(half, _mm512_shuffle_epi32(half, 0x4E));
+    half = _mm512_add_epi32(half, _mm512_shuffle_epi32(half, 0xB1));
+    __m512i sum = _mm512_add_epi32(half, _mm512_shuffle_i32x4(half, half, 0xB1));
+    _mm512_storeu_si512(o->q, q);
+    _mm512_storeu_si512(o->half, half);
+    _mm512_storeu_si512(o->sum, sum);
+    _mm256_storeu_ps(o->d, d);
+    _mm256_storeu_ps(o->dsum, _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm512_castsi512_si256(_mm512_shuffle_i32x4(sum, sum, 0x08)))));
+}
+
+/* Block b (0, 1) to a record of w tokens; rec is at the token. */
+INLINE void put_record(const struct rounded *o, int b, uint32_t *rec, const int w)
+{
+    int32_t *r = (int32_t *)rec, sum = o->sum[8 * b];
+    float *f = (float *)rec;
+    UNROLL
+    for (int i = 0; i < 8; i++)
+        r[(ACT_Q + i) * w] = o->q[8 * b + i];
+    f[ACT_D * w] = o->d[4 * b];
+    f[ACT_DSUM * w] = o->dsum[4 * b];
+    r[ACT_N8 * w] = -8 * sum;
+    r[ACT_N16 * w] = -16 * sum;
+    r[ACT_N128 * w] = -128 * sum;
+    r[ACT_H32 * w] = -32 * o->half[8 * b];
+    r[(ACT_H32 + 1) * w] = -32 * o->half[8 * b + 4];
+}
+
+INLINE void quantize_row(const float *x, uint32_t *rec, const int w, int n)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    struct rounded o;
+    for (; n > 0; n -= 64, x += 64, rec += 2 * ACT_WORDS * w) {
+        bool two = n > 32;
+        round_two(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16), two ? _mm512_loadu_ps(x + 32) : zero, two ? _mm512_loadu_ps(x + 48) : zero, &o);
+        put_record(&o, 0, rec, w);
+        if (two)
+            put_record(&o, 1, rec + ACT_WORDS * w, w);
+    }
+}
+
 static void quantize(struct act *a, int t0, int t1, int c0, int c1)
 {
-    const __m512i abs_mask = _mm512_set1_epi32(0x7FFFFFFF);
-    for (int t = t0; t < t1; t++)
-        for (int c = c0; c < c1; c += 32) {
-            int w, j;
-            int32_t *rec = (int32_t *)act_record(a, PANEL, t, c, &w, &j);
-            const float *x = a->f + (size_t)t * (size_t)a->ld + c;
-            __m512 x0 = _mm512_loadu_ps(x), x1 = _mm512_loadu_ps(x + 16);
-            /* As integers, magnitudes have the order of floats, and NaN is above infinity. */
-            __m512i m = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(x0), abs_mask), _mm512_and_si512(_mm512_castps_si512(x1), abs_mask));
-            union { int32_t i; float f; } amax = {.i = _mm512_reduce_max_epi32(m)};
-            bool finite = amax.i < 0x7F800000;
-            float d = finite ? 0 : NAN, inv = 0;
-            if (finite && amax.f >= ACT_TINY) {
-                inv = 127 / amax.f;
-                d = amax.f / 127;
-            }
-            __m512 v = _mm512_set1_ps(inv);
-            __mmask16 ok = finite ? 0xFFFF : 0;
-            __m512i i0 = _mm512_maskz_cvtps_epi32(ok, _mm512_mul_ps(x0, v)), i1 = _mm512_maskz_cvtps_epi32(ok, _mm512_mul_ps(x1, v));
-            int32_t q[8];
-            _mm_storeu_si128((__m128i *)q, _mm512_cvtepi32_epi8(i0));
-            _mm_storeu_si128((__m128i *)(q + 4), _mm512_cvtepi32_epi8(i1));
-            for (int i = 0; i < 8; i++)
-                rec[(ACT_Q + i) * w + j] = q[i];
-            int32_t h0 = _mm512_reduce_add_epi32(i0), h1 = _mm512_reduce_add_epi32(i1);
-            float *recf = (float *)rec;
-            recf[ACT_D * w + j] = d;
-            recf[ACT_DSUM * w + j] = d * (float)(h0 + h1);
-            rec[ACT_N8 * w + j] = -8 * (h0 + h1);
-            rec[ACT_N16 * w + j] = -16 * (h0 + h1);
-            rec[ACT_N128 * w + j] = -128 * (h0 + h1);
-            rec[ACT_H32 * w + j] = -32 * h0;
-            rec[(ACT_H32 + 1) * w + j] = -32 * h1;
-        }
+    for (int t = t0; t < t1; t++) {
+        int w, j;
+        uint32_t *rec = act_record(a, PANEL, t, c0, &w, &j) + j;
+        const float *x = a->f + (size_t)t * (size_t)a->ld + c0;
+        if (w == PANEL)
+            quantize_row(x, rec, PANEL, c1 - c0);
+        else if (w == 1)
+            quantize_row(x, rec, 1, c1 - c0);
+        else
+            quantize_row(x, rec, w, c1 - c0);
+    }
 }
 
 /* ---- tile blocks (layouts: mat_impl.h) ---- */
