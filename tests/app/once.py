@@ -1,9 +1,7 @@
 """One shot and pipe: which face appears, what goes to which stream, every exit status, signals, early close, sessions. Scripted engine."""
 import json
 import os
-import pty
 import random
-import select
 import signal
 import socket
 import sqlite3
@@ -16,49 +14,11 @@ ECHO = 'read 0 5\necho\ndone\n'
 SLOW = 'read 0 5\npace 20 1\ntext "' + "x" * 4000 + '"\ndone\n'
 
 
-def on_tty(home, *args, stdin="tty", stdout="tty", stderr="tty", keys=b"", wait=20, env=None):
-    """Runs with a terminal (one pty) on the streams that ask for it; others are pipes. (status, terminal bytes, stdout bytes, stderr bytes)"""
-    master, slave = pty.openpty()
-    kinds = {"tty": slave, "pipe": subprocess.PIPE, "null": subprocess.DEVNULL}
-    proc = subprocess.Popen([p.HADAL, *args], env={**home.env, "TERM": "xterm-256color", **(env or {})}, cwd=home.dir, start_new_session=True,
-                            stdin=kinds[stdin], stdout=kinds[stdout], stderr=kinds[stderr])
-    os.close(slave)
-    if stdin == "pipe":
-        proc.stdin.close()
-    if keys:
-        os.write(master, keys)
-    got = {master: b""}
-    for f in (proc.stdout, proc.stderr):
-        if f:
-            got[f.fileno()] = b""
-    open_fds = set(got)
-    end = time.monotonic() + wait
-    while open_fds and time.monotonic() < end:
-        for fd in select.select(list(open_fds), [], [], 0.05)[0]:
-            try:
-                data = os.read(fd, 65536)
-            except OSError:
-                data = b""
-            got[fd] += data
-            if not data:
-                open_fds.discard(fd)
-        if proc.poll() is not None and open_fds == {master} and not select.select([master], [], [], 0)[0]:
-            break
-    try:
-        status = proc.wait(timeout=max(1, end - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        proc.kill()
-        proc.wait()
-        status = "timeout"
-    os.close(master)
-    return status, got[master], got.get(proc.stdout.fileno() if proc.stdout else -1), got.get(proc.stderr.fileno() if proc.stderr else -1)
-
-
 # ---- which face, which stream ----
 
 def test_question_on_a_terminal():
     with p.Home(SKY) as h:
-        status, tty, _, _ = on_tty(h, "why is", "the sky blue?")
+        status, tty, _, _ = p.on_tty(h, "why is", "the sky blue?")
         p.eq(status, 0, tty)
         assert tty.endswith(b"Because of Rayleigh scattering.\r\n"), tty
         r = h.json("show", "--json")
@@ -67,12 +27,12 @@ def test_question_on_a_terminal():
 
 def test_terminal_but_stdout_is_a_pipe():
     with p.Home(SKY) as h:
-        status, tty, out, _ = on_tty(h, "why?", stdout="pipe")
+        status, tty, out, _ = p.on_tty(h, "why?", stdout="pipe")
         p.eq((status, out), (0, b"Because of Rayleigh scattering.\n"))
-        status, tty, out, _ = on_tty(h, stdout="pipe")
+        status, tty, out, _ = p.on_tty(h, stdout="pipe")
         p.eq((status, out), (2, b""))
         p.has(tty.decode(), "a conversation needs a terminal")
-        status, tty, out, _ = on_tty(h, "--json")
+        status, tty, out, _ = p.on_tty(h, "--json")
         p.eq(status, 2)
         p.has(tty.decode(), "there is no question")
 
@@ -142,12 +102,12 @@ def test_every_combination():
         for stdin in ["tty", "pipe", "null"]:
             for stdout in ["tty", "pipe"]:
                 for stderr in ["tty", "pipe"]:
-                    status, tty, out, err = on_tty(h, "q", stdin=stdin, stdout=stdout, stderr=stderr)
+                    status, tty, out, err = p.on_tty(h, "q", stdin=stdin, stdout=stdout, stderr=stderr)
                     p.eq(status, 0, (stdin, stdout, stderr))
                     p.eq(out if stdout == "pipe" else tty.replace(b"\r\n", b"\n"), b"q\n", (stdin, stdout, stderr))
                     p.eq(err or b"", b"")
                     if stdin != "tty":
-                        status, tty, out, err = on_tty(h, stdin=stdin, stdout=stdout, stderr=stderr)
+                        status, tty, out, err = p.on_tty(h, stdin=stdin, stdout=stdout, stderr=stderr)
                         p.eq((status, out or b""), (9, b""), (stdin, stdout, stderr))
                         p.has((tty if stderr == "tty" else err).decode(), "standard input is empty")
 
@@ -531,22 +491,22 @@ def test_progress_only_on_a_terminal():
     with p.Home(script) as h:
         r = h.run("q")
         p.eq((r.out, r.err), ("done\n", ""))
-        status, tty, out, _ = on_tty(h, "q", stdout="pipe")
+        status, tty, out, _ = p.on_tty(h, "q", stdout="pipe")
         p.eq((status, out), (0, b"done\n"))
         p.has(tty.decode(), "loading ")
         p.has(tty.decode(), " of 90 MB")
         p.has(tty.decode(), " of 3,000 tokens")
         assert tty.endswith(b"\r\x1b[K"), tty[-30:]
-        status, tty, _, _ = on_tty(h, "q")
+        status, tty, _, _ = p.on_tty(h, "q")
         assert tty.endswith(b"\r\x1b[Kdone\r\n"), tty[-40:]
         for kw in [dict(), dict(env={"ACCESSIBLE": "1"})]:
-            status, tty, _, err = on_tty(h, *([] if kw else ["--plain"]), "q", **kw)
+            status, tty, _, err = p.on_tty(h, *([] if kw else ["--plain"]), "q", **kw)
             assert b"\x1b" not in tty and tty.replace(b"\r\n", b"").count(b"\r") == 0, tty
 
 
 def test_notices_do_not_stand_in_the_answer():
     with p.Home('context 100\nread 0 5\npace 1 1\ntext "' + "y" * 90 + '"\ndone\n') as h:
-        status, tty, _, _ = on_tty(h, "q")
+        status, tty, _, _ = p.on_tty(h, "q")
         p.eq(status, 0)
         lines = tty.replace(b"\r", b"").split(b"\n")
         p.eq(lines[0], b"y" * 90)

@@ -2,14 +2,19 @@
 
 A test file defines functions whose names begin with test_, and ends with p.main(globals()). skip("why") leaves a case out, and says so.
 """
+import fcntl
 import json
 import os
 import pathlib
+import pty
 import select
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import time
 import traceback
 
 HADAL = os.environ["HADAL"]
@@ -90,6 +95,43 @@ class Home:
 
     def __exit__(self, *exc):
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def on_tty(home, *args, stdin="tty", stdout="tty", stderr="tty", columns=80, env=None):
+    """Runs with a terminal (one pty) on the streams that ask for it; others are pipes. (status, terminal bytes, stdout bytes, stderr bytes)"""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    kinds = {"tty": slave, "pipe": subprocess.PIPE, "null": subprocess.DEVNULL}
+    proc = subprocess.Popen([HADAL, *args], env={**home.env, "TERM": "xterm-256color", **(env or {})}, cwd=home.dir, start_new_session=True,
+                            stdin=kinds[stdin], stdout=kinds[stdout], stderr=kinds[stderr])
+    os.close(slave)
+    if stdin == "pipe":
+        proc.stdin.close()
+    got = {master: b""}
+    for f in (proc.stdout, proc.stderr):
+        if f:
+            got[f.fileno()] = b""
+    open_fds = set(got)
+    end = time.monotonic() + TIMEOUT
+    while open_fds and time.monotonic() < end:
+        for fd in select.select(list(open_fds), [], [], 0.05)[0]:
+            try:
+                data = os.read(fd, 65536)
+            except OSError:
+                data = b""
+            got[fd] += data
+            if not data:
+                open_fds.discard(fd)
+        if proc.poll() is not None and open_fds == {master} and not select.select([master], [], [], 0)[0]:
+            break
+    try:
+        status = proc.wait(timeout=max(1, end - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        proc.kill()
+        proc.wait()
+        status = "timeout"
+    os.close(master)
+    return status, got[master], got.get(proc.stdout.fileno() if proc.stdout else -1), got.get(proc.stderr.fileno() if proc.stderr else -1)
 
 
 def select_ready(stream):

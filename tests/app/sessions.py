@@ -48,6 +48,27 @@ def test_ls():
         p.eq((h.dir / "data/hadal/history.db").read_bytes(), before, "listing writes nothing")
 
 
+def test_ls_on_a_terminal():
+    """Titles are cut to the width, by columns; beyond 40 sessions the rest is named."""
+    with p.Home(ECHO) as h:
+        for title in ["x" * 200, "\u4e2d" * 200, "short", "e\u0301" * 100]:
+            h.run(title)
+        for columns in (80, 41):
+            status, tty, _, _ = p.on_tty(h, "ls", columns=columns)
+            lines = tty.decode().replace("\r", "").splitlines()
+            p.eq((status, len(lines)), (0, 4))
+            width = [sum(0 if c == "\u0301" else 2 if c == "\u4e2d" else 1 for c in line) for line in lines]
+            p.eq((width[0], width[3], width[2] in (columns - 1, columns)), (columns, columns, True), str(width))
+            p.eq([line.endswith("\u2026") for line in lines], [True, False, True, True])
+        for i in range(38):
+            h.run(f"number {i}")
+        status, tty, _, _ = p.on_tty(h, "ls")
+        lines = tty.decode().splitlines()
+        p.eq(len(lines), 41)
+        p.has(lines[-1], "there are more: hadal ls --limit 0")
+        p.eq(len(h.run("ls").out.splitlines()), 42)
+
+
 def test_show():
     with with_three() as h:
         sea = ids(h)[1]
