@@ -83,7 +83,6 @@ static int cpu_open(const struct bk_conf *conf, struct bk **out, struct err *err
 {
     char name[128], threads[32];
     struct bk *b = mem_zalloc(sizeof *b);
-    b->conf = *conf;
     b->weights_end = &b->weights;
     b->isa = isa_level();
     b->vec = vec_ops(b->isa);

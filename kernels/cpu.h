@@ -79,7 +79,6 @@ struct bk {
     int n_threads;
     enum isa isa;
     const struct vec_ops *vec;
-    struct bk_conf conf;
     char text[192];
 
     struct bk_weight *weights, **weights_end;

@@ -15,6 +15,7 @@ typedef __m256 vf;
 #define v_max _mm256_max_ps
 #define v_min _mm256_min_ps
 #define v_set _mm256_set1_ps
+#define v_swap(v) _mm256_permute_ps((v), 0xb1)
 #define v_widen(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
 
 static inline void v_narrow(uint16_t *p, vf v)

@@ -15,6 +15,7 @@ typedef __m512 vf;
 #define v_max _mm512_max_ps
 #define v_min _mm512_min_ps
 #define v_set _mm512_set1_ps
+#define v_swap(v) _mm512_permute_ps((v), 0xb1)
 #define v_widen(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
 
 static inline void v_narrow(uint16_t *p, vf v)

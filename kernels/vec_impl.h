@@ -5,6 +5,7 @@
  *   v_fma(a, b, c)   a * b + c
  *   v_max, v_min     the second operand where either is NaN
  *   v_set(x)         x in all lanes
+ *   v_swap(v)        neighbours exchanged
  *   v_widen(p)       W f16 to a vector;  v_narrow(p, v) the other way, nearest even, saturating
  * Everything here is static but the one entry, so that no copy of it can serve another instruction set.
  */
@@ -177,12 +178,9 @@ static void rope(float *x, const float *table, int n_rot, bool neox)
 {
     const float *c = table, *s = table + n_rot;
     int half = n_rot / 2;
-    vi other;
-    for (int i = 0; i < W; i++)
-        other[i] = i ^ 1;
     if (!neox) {
         for (int i = 0; i < n_rot; i += W) {
-            vf v = v_load_part(x + i, n_rot - i, 0), o = __builtin_shuffle(v, other);
+            vf v = v_load_part(x + i, n_rot - i, 0), o = v_swap(v);
             v_store_part(x + i, v_fma(o, v_load_part(s + i, n_rot - i, 0), v * v_load_part(c + i, n_rot - i, 0)), n_rot - i);
         }
         return;

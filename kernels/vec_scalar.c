@@ -13,6 +13,7 @@ typedef int32_t v4i __attribute__((vector_size(16)));
 #define TILE_V 2
 #define v_fma(a, b, c) ((a) * (b) + (c))
 #define v_set(x) ((vf){(x), (x), (x), (x)})
+#define v_swap(v) ((vf){(v)[1], (v)[0], (v)[3], (v)[2]})
 
 static inline vf v_max(vf a, vf b)
 {
