@@ -5,6 +5,7 @@
 #include "app/cmd.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/sane.h"
 
@@ -65,6 +66,10 @@ static int run(int argc, char **argv)
         struct err e;
         int64_t id;
         struct hist *h = NULL;
+        if (o.file && !strcmp(o.file, "-")) {
+            free(o.file);
+            o.file = NULL;
+        }
         if (o.format && !export_format_parse(o.format, &f)) {
             err_set(&e, ERR_USAGE, "--format takes md or json, not '%.60s'", o.format);
             status = cmd_usage(&cmd_export, &e);

@@ -154,6 +154,7 @@ def test_export_import():
         p.eq((len(everything), path.stat().st_mode & 0o777), (3, 0o600))
         assert any(x == one or x.get("uid") == one.get("uid") for x in everything)
         p.eq(h.run("export", "--all").returncode, 0)
+        p.eq(h.run("export", "sky", "-o", "-").out, md.out)
         for args in [["--format", "html"], ["--all", "sky"]]:
             p.eq(h.run("export", *args).returncode, 2, args)
         p.eq(h.run("export", "-o", "nowhere/x").returncode, 1)
