@@ -152,4 +152,7 @@ struct model {
     int max_batch;
 };
 
+/* The net gave values that are no numbers: ERR_FORMAT, naming the first tensor that has such values, if one has. */
+int model_blame(const struct model *m, struct err *err);
+
 #endif

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +156,39 @@ int model_check(const struct gguf *g, struct err *err)
     tok_close(tok);
     hparams_finish(&hp);
     return rc;
+}
+
+/* Where the first value of a tensor is that is no finite number, -1: all are. Reads the file again. */
+static int64_t first_bad(const struct gguf_tensor *t, float *row, float *value)
+{
+    const struct qtraits *q = quant_traits(t->type);
+    int64_t rows = t->ne[1] * t->ne[2] * t->ne[3];
+    size_t bytes = quant_row_bytes((enum qtype)t->type, t->ne[0]);
+    for (int64_t r = 0; r < rows; r++) {
+        q->decode((const char *)t->data + bytes * (size_t)r, row, t->ne[0]);
+        for (int64_t i = 0; i < t->ne[0]; i++)
+            if (!isfinite(*value = row[i]))
+                return r * t->ne[0] + i;
+    }
+    return -1;
+}
+
+int model_blame(const struct model *m, struct err *err)
+{
+    for (size_t i = 0; i < gguf_n_tensors(m->g); i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(m->g, i);
+        const struct qtraits *q = quant_traits(t->type);
+        if (!q->decode || (t->type >= Q_I8 && t->type <= Q_F64))
+            continue;
+        float value, *row = mem_array((size_t)t->ne[0], sizeof *row);
+        int64_t at = first_bad(t, row, &value);
+        free(row);
+        gguf_drop_pages(m->g, t);
+        if (at >= 0)
+            return err_set(err, ERR_FORMAT, "%s: the tensor %.*s is damaged: its value %" PRId64 " is %f", gguf_path(m->g), (int)t->name.n, t->name.s, at,
+                           (double)value);
+    }
+    return err_set(err, ERR_FORMAT, "%s: the model's output is not finite, though all of its weights are", gguf_path(m->g));
 }
 
 struct loading {

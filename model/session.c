@@ -9,7 +9,9 @@
  */
 #include "config.h"
 
+#include <float.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,12 +145,23 @@ static int check_tokens(const struct session *s, const int32_t *tokens, int n, s
     return 0;
 }
 
+/* Logits that are no numbers: says which weights are to blame. */
+static int check_logits(const struct session *s, const float *logits, struct err *err)
+{
+    int n = s->m->hp.n_vocab, bad = 0;
+    for (int i = 0; i < n; i++)
+        bad |= !(fabsf(logits[i]) <= FLT_MAX);
+    return bad ? model_blame(s->m, err) : 0;
+}
+
 /* Appends one batch. */
 static int pass(struct session *s, const int32_t *tokens, int n, int row0, float *logits, struct ask *a, struct err *err)
 {
     struct bk_batch batch = {.tokens = tokens, .n = n, .pos0 = s->len};
     s->fresh = false;
     int rc = net_forward(&s->m->net, s->kv, &batch, s->n_ctx > s->m->hp.n_ctx_orig, row0, logits, a ? ask : NULL, a, err);
+    if (!rc && logits)
+        rc = check_logits(s, logits + (size_t)(n - 1 - row0) * (size_t)s->m->hp.n_vocab, err);
     if (rc)
         return rc;
     memmove(s->tokens + s->len, tokens, (size_t)n * sizeof *tokens);

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
+#include <unistd.h>
 
 #include "model/model.h"
 #include "tests/isa.h"
@@ -370,15 +371,74 @@ static void models_tell_and_stop(void **state)
     assert_null(m);
 }
 
+/* A copy of a golden model with some bytes of a tensor's data changed. */
+static void spoil(const char *golden, const char *tensor, size_t at, const void *bytes, size_t n, const char *path)
+{
+    struct gguf *g;
+    char file[80];
+    snprintf(file, sizeof file, "goldens/%s.gguf", golden);
+    FILE *in = fopen(t_shared(file), "rb"), *out = fopen(path, "wb");
+    assert_true(in && out && !gguf_open(t_shared(file), &g, NULL));
+    const struct gguf_tensor *t = gguf_tensor(g, tensor);
+    assert_non_null(t);
+    size_t head;
+    long where = (long)((const char *)t->data - (const char *)gguf_header(g, &head)) + (long)at;
+    for (int c; (c = getc(in)) != EOF;)
+        putc(c, out);
+    fclose(in);
+    assert_true(!fseek(out, where, SEEK_SET) && fwrite(bytes, 1, n, out) == n && !fclose(out));
+    gguf_close(g);
+}
+
+/* Weights that are no numbers: named, and nothing is said. */
+static void damaged_weights(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *golden, *tensor;
+        size_t at;
+        uint32_t bits;
+        size_t n;
+        const char *word;
+    } cases[] = {
+        {"llama", "blk.1.ffn_down.weight", 28, 0x7FC00000, 4, "blk.1.ffn_down.weight is damaged: its value 7 is nan"},
+        {"llama", "output_norm.weight", 4, 0xFF800000, 4, "output_norm.weight is damaged: its value 1 is -inf"},
+        {"llama", "blk.0.attn_k.weight", 0, 0x7F800000, 4, "blk.0.attn_k.weight is damaged: its value 0 is inf"},
+        {"qwen3moe", "blk.0.ffn_gate_inp.weight", 8, 0x7FC00000, 4, "blk.0.ffn_gate_inp.weight is damaged: its value 2 is nan"},
+        {"quant-models/Q8_0", "blk.0.attn_v.weight", 34, 0x7E00, 2, "blk.0.attn_v.weight is damaged: its value 32 is nan"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char path[64];
+        struct model *m = NULL;
+        struct err err = {0};
+        snprintf(path, sizeof path, "t_model_spoilt_%d.gguf", (int)getpid());
+        spoil(cases[i].golden, cases[i].tensor, cases[i].at, &cases[i].bits, cases[i].n, path);
+        assert_int_equal(model_open(path, &(struct model_conf){.n_threads = 2}, &m, &err), 0);
+        for (int kv = 0; kv < 2; kv++) {
+            struct session *s = begin(m, 64, kv ? BK_KV_F32 : BK_KV_F16);
+            int32_t tokens[20];
+            for (int k = 0; k < 20; k++)
+                tokens[k] = k * 13 % VOCAB;
+            int rc = session_sync(s, tokens, 20, NULL, NULL, NULL, &err);
+            if (rc != ERR_FORMAT || !strstr(err.msg, cases[i].word))
+                fail_msg("%s: %d %s", cases[i].tensor, rc, err.msg);
+            assert_null(session_logits(s));
+            session_destroy(s);
+        }
+        model_close(m);
+        unlink(path);
+    }
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
     enum { N = sizeof goldens / sizeof goldens[0] };
-    struct CMUnitTest tests[N + 4] = {
+    struct CMUnitTest tests[N + 5] = {
         [N] = cmocka_unit_test(sync_keeps_what_is_there), cmocka_unit_test(sync_can_be_stopped), cmocka_unit_test(sessions_refuse),
-        cmocka_unit_test(models_tell_and_stop),
+        cmocka_unit_test(models_tell_and_stop), cmocka_unit_test(damaged_weights),
     };
     for (int i = 0; i < N; i++)
         tests[i] = (struct CMUnitTest){goldens[i], golden_models, NULL, NULL, (void *)(uintptr_t)goldens[i]};
-    return t_every_isa(argv, tests, N + 4);
+    return t_every_isa(argv, tests, N + 5);
 }
