@@ -11,7 +11,7 @@ from person import Person, query, sound, turns, until
 
 WORDS = " ".join(f"word{i}" for i in range(200))
 SLOW = f"pace 10\ntext \"{WORDS}\"\ndone\n"
-LOST_MS = 400  # text that came so long before the end is in the database (it is appended every 300 ms)
+LOST_MS = 450  # text that came so long before the end is in the database (it is appended every 300 ms)
 
 
 def last_answer(home):
@@ -51,7 +51,7 @@ def test_kill_9_in_the_middle_of_an_answer():
 
 def test_kill_9_at_50_random_moments():
     rng = random.Random(50)
-    with p.Home(f"read 15 100\npace 2\ntext \"{WORDS}\"\ndone\n") as h:
+    with p.Home(f"read 15 100\npace 5\ntext \"{WORDS}\"\ndone\n") as h:
         known = {}
         for i in range(50):
             with Person(h, "-c" if i else "--line") as me:
@@ -60,7 +60,7 @@ def test_kill_9_at_50_random_moments():
                 me.see(str(i))
                 me.type("<enter>")
                 seen = []  # (when, how much of the answer)
-                end = time.monotonic() + rng.uniform(0, 0.22)
+                end = time.monotonic() + (rng.uniform(0.5, 0.8) if i % 6 == 5 else rng.uniform(0, 0.2))
                 start = me.seen
                 while time.monotonic() < end:
                     me.pump(end - time.monotonic())
@@ -77,7 +77,7 @@ def test_kill_9_at_50_random_moments():
             known[prompt] = old[-1] if old else ""
         rows = turns(h)
         sound(h)
-        p.eq(len(known) > 15, True, known)
+        p.eq(len(known) > 15 and len([s for s in known.values() if s]) > 3, True, known)
         for prompt, shown in known.items():
             at = rows.index(("user", "final", prompt))
             role, state, text = rows[at + 1]
