@@ -508,6 +508,9 @@ static int converse(struct once *o, const char *prompt, size_t n)
     if (rc) {
         status = app_failed(&e);
     } else {
+        /* The question says more than the first line of a pipe. No title of it is no reason to stop. */
+        if (o->h && !session && o->conf->prompt && *o->conf->prompt)
+            hist_session_rename(o->h, chat_session(o->chat), o->conf->prompt, false, NULL);
         if (o->conf->jsonl) {
             json_t *j = json_pack("{s:s}", "event", "start");
             add_place(o, j);

@@ -84,6 +84,7 @@ int hist_session_find(struct hist *h, const char *what, bool deleted, int64_t *i
 /* Newest first; limit 0: all. */
 int hist_session_list(struct hist *h, bool deleted, int limit, struct hist_list *out, struct err *err);
 /* Not by_user: a title that a person chose stays. */
+/* by_user: the title as it is. Else one made of the text, as of a first prompt. */
 int hist_session_rename(struct hist *h, int64_t id, const char *title, bool by_user, struct err *err);
 int hist_session_set_system(struct hist *h, int64_t id, const char *text, struct err *err); /* NULL: none */
 int hist_session_set_params(struct hist *h, int64_t id, const char *json, struct err *err);

@@ -174,4 +174,7 @@ void search_text(struct buf *out, const char *s, size_t n);
 void search_query(struct buf *out, const char *words, const char *column, bool prefix);
 int input_add(struct hist *h, int64_t session, const char *text, size_t n, struct err *err);
 
+/* The first line that says something, without control characters, at most 60 columns, cut between words. NULL: none does. Owned by the caller. */
+char *make_title(const char *s, size_t n);
+
 #endif

@@ -100,8 +100,7 @@ static struct live *find_live(struct hist *h, int64_t node)
     return NULL;
 }
 
-/* The first line that says something, without control characters, at most 60 columns, cut between words. Owned by the caller. */
-static char *make_title(const char *s, size_t n)
+char *make_title(const char *s, size_t n)
 {
     struct buf t = BUF_INIT(TITLE_COLUMNS * 64);
     size_t word_end = 0, fit_end = 0; /* where "..." could follow: behind a word, behind any character */

@@ -270,7 +270,12 @@ static int change(struct hist *h, sqlite3_stmt *st, int64_t id, bool retitle, st
 int hist_session_rename(struct hist *h, int64_t id, const char *title, bool by_user, struct err *err)
 {
     int rc = db_begin(h, err);
-    return rc ? rc : change(h, db_bind(h, SQL_SESSION_TITLE, "iss", id, title ? title : "", by_user ? "user" : "auto"), id, true, err);
+    if (rc)
+        return rc;
+    char *made = title && !by_user ? make_title(title, strlen(title)) : mem_strdup(title);
+    rc = change(h, db_bind(h, SQL_SESSION_TITLE, "iss", id, made ? made : "", by_user ? "user" : "auto"), id, true, err);
+    free(made);
+    return rc;
 }
 
 int hist_session_set_system(struct hist *h, int64_t id, const char *text, struct err *err)

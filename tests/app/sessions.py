@@ -31,6 +31,14 @@ def test_nothing_yet():
         assert not (h.dir / "data/hadal/history.db").exists(), "looking makes nothing"
 
 
+def test_title():
+    with p.Home(ECHO) as h:
+        h.run("sort these", input=b"first line\nsecond\n")
+        h.run("-c", "shorter", input=b"more\n")
+        h.run(input=b"\n  only standard input\nand more\n")
+        p.eq([s["title"] for s in h.json("ls", "--json")], ["only standard input", "sort these"])
+
+
 def test_ls():
     with with_three() as h:
         lines = h.run("ls").out.splitlines()
