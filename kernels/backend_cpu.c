@@ -91,7 +91,8 @@ static int cpu_open(const struct bk_conf *conf, struct bk **out, struct err *err
         cpu_close(b);
         return rc;
     }
-    b->n_threads = conf->n_threads;
+    b->n_threads = b->n_used = conf->n_threads;
+    cpu_pace_init(&b->pace, b->n_threads);
     b->hand = mem_array((size_t)b->n_threads, sizeof *b->hand);
     size_t counters = 2 * CPU_PHASES * (size_t)b->n_threads * sizeof *b->counter;
     b->counter = aligned_alloc(_Alignof(struct cpu_counter), counters);
@@ -183,6 +184,7 @@ static int cpu_begin(struct bk *b, struct bk_kv *kv, const struct bk_batch *batc
     b->pos0 = batch->pos0;
     b->rope[0].n = b->rope[1].n = 0;
     kv->filled = b->pos0 + b->n;
+    cpu_pace_begin(b);
     return 0;
 }
 
@@ -263,6 +265,7 @@ static int cpu_head(struct bk *b, const struct bk_head *h, int row0, float *logi
         return rc;
     struct head_job j = {b, h, row0, logits};
     cpu_run(b, head, &j);
+    cpu_pace_end(b);
     return 0;
 }
 

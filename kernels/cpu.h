@@ -74,9 +74,23 @@ struct cpu_rope {
     size_t bytes;
 };
 
+/* How many threads a single token is read with: cpu_pace.c. */
+#define CPU_LEVELS 12
+struct cpu_pace {
+    int threads[CPU_LEVELS], n_levels; /* falling */
+    int level, trial;       /* in use; on trial or -1 */
+    int left;               /* passes of the trial to come */
+    int64_t spent;          /* by the trial, microseconds */
+    double mean;            /* of recent passes at `level`, microseconds */
+    float busy;             /* sleeps in a recent pass */
+    unsigned slept;         /* when the pass began */
+    int64_t began, next, pause; /* of the pass, 0: not timed; when a trial may be; between trials */
+};
+
 struct bk {
     struct pool *pool;
-    int n_threads;
+    int n_threads, n_used;  /* in all; in this pass */
+    struct cpu_pace pace;
     enum isa isa;
     const struct vec_ops *vec;
     char text[192];
@@ -140,6 +154,10 @@ static inline int cpu_next(struct cpu_items *it)
     }
     return -1;
 }
+
+void cpu_pace_init(struct cpu_pace *p, int n_threads);
+void cpu_pace_begin(struct bk *b); /* b->n is set: chooses b->n_used */
+void cpu_pace_end(struct bk *b);
 
 /* ---- parts of blocks ---- */
 

@@ -490,7 +490,7 @@ int cpu_find_rope(struct bk *b, const struct bk_rope *r, const struct cpu_rope *
 static int cut(struct attn_job *j, struct err *err)
 {
     struct bk *b = j->b;
-    int n_kv = j->a->n_kv, want = 4 * b->n_threads;
+    int n_kv = j->a->n_kv, want = 4 * b->n_used;
     int tile = min(max(1, TILE_ROWS / j->group), max(1, b->n * n_kv / want));
     j->tile = b->n > SPLIT_TOKENS ? tile : 1;
     j->n_tiles = (b->n + j->tile - 1) / j->tile;

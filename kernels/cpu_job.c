@@ -1,8 +1,8 @@
 /*
  * What the blocks of the CPU backend are built of: jobs and their items, norms, products with a matrix.
  *
- * Counters of items exist twice. A job uses one half; meanwhile each thread clears its own counters of the other half,
- * which the job before used and no one looks at any more.
+ * Counters of items exist twice. A job uses one half; meanwhile each thread clears its own counters of the other half (and those
+ * of threads that are not in use), which the job before used and no one looks at any more.
  */
 #include "config.h"
 #include "kernels/cpu.h"
@@ -27,12 +27,13 @@ void cpu_run(struct bk *b, pool_fn fn, void *arg)
 void cpu_start(struct bk *b, int ith)
 {
     for (int p = 0; p < CPU_PHASES; p++)
-        atomic_store_explicit(&counters(b, b->turn ^ 1, p)[ith].next, 0, memory_order_relaxed);
+        for (int i = ith; i < b->n_threads; i += b->n_used)
+            atomic_store_explicit(&counters(b, b->turn ^ 1, p)[i].next, 0, memory_order_relaxed);
 }
 
 struct cpu_items cpu_items(struct bk *b, int phase, int ith, int n)
 {
-    return (struct cpu_items){.c = counters(b, b->turn, phase), .ith = ith, .nth = b->n_threads, .n = n};
+    return (struct cpu_items){.c = counters(b, b->turn, phase), .ith = ith, .nth = b->n_used, .n = n};
 }
 
 int cpu_step(const struct bk *b, const struct mat *m, int n)
@@ -40,7 +41,7 @@ int cpu_step(const struct bk *b, const struct mat *m, int n)
     size_t row = m->bytes / (size_t)m->rows;
     int step = n < 16 ? (int)(ITEM_BYTES / (row + 1)) : 32;
     step = step > CPU_TILE ? CPU_TILE : step;
-    while (step > MAT_PANEL && m->rows / step < 4 * b->n_threads)
+    while (step > MAT_PANEL && m->rows / step < 4 * b->n_used)
         step /= 2;
     return step < MAT_PANEL ? MAT_PANEL : step / MAT_PANEL * MAT_PANEL;
 }
@@ -101,7 +102,7 @@ void cpu_add(struct bk *b, int ith, int phase, const struct bk_linear *w, const 
     if (!after)
         return;
     pool_barrier(b->pool, ith);
-    for (int t = ith; t < a->n; t += b->n_threads) {
+    for (int t = ith; t < a->n; t += b->n_used) {
         float *y = b->norm + (size_t)t * ld;
         cpu_norm_row(b, post, y, m->rows, y);
         b->vec->add_scaled(b->x + (size_t)t * ld, y, scale, m->rows);

@@ -4,10 +4,11 @@
  * processes hold the cores, a spinning thread would keep its own sibling from running. A spin that was in vain halves the next
  * one, a good one doubles it.
  *
- * - `go` counts jobs; workers watch it between jobs.
- * - Threads meet in a tree of fan-in 8: each waits until its children have arrived, then raises its own `arrive`; the root
+ * - Threads are a tree of fan-in 8. `go` is the number of the job a thread is to do; it raises its children's before its own work.
+ * - They meet through the tree: each waits until its children have arrived, then raises its own `arrive`; the root
  *   (thread 0) then raises `release`, which all others watch. The end of a job is the same without the release.
- * - `round` counts the meetings of a thread; all threads take part in all of them, so the numbers agree.
+ * - `round` counts the meetings of a thread; all threads of a job take part in all of them, so the numbers agree. A thread that was left
+ *   out (pool_use) is given the root's number when it comes back.
  * - Raising is an exchange, not a store: it is ordered before the look at `sleepers`, as a sleeper's mark is before its last
  *   look at the value. One of the two sees the other, so no wake-up is lost.
  */
@@ -38,20 +39,21 @@ struct word {
 };
 
 struct member {
-    struct word arrive;
+    struct word go, arrive;
     _Alignas(LINE) unsigned round;
     int spin_us;
+    unsigned slept;
     struct pool *pool;
     pthread_t thread;
 };
 
 struct pool {
-    struct word go, release;
+    struct word release;
     unsigned jobs;
     pool_fn fn;
     void *arg;
     bool stop;
-    int n;
+    int n, used; /* threads; of the current job */
     struct member member[];
 };
 
@@ -105,8 +107,17 @@ static bool watch(struct word *w, unsigned target, int spin_us)
 
 static void watch_other(struct member *m, struct word *w, unsigned target)
 {
-    int next = watch(w, target, m->spin_us) ? m->spin_us * 2 : m->spin_us / 2;
+    bool spun = watch(w, target, m->spin_us);
+    int next = spun ? m->spin_us * 2 : m->spin_us / 2;
+    m->slept += !spun;
     m->spin_us = next > SPIN_US ? SPIN_US : next < SPIN_LEAST_US ? SPIN_LEAST_US : next;
+}
+
+/* Sends the children of `ith` to work. */
+static void spread(struct pool *p, int ith, unsigned job)
+{
+    for (int c = ith * FAN_IN + 1; c <= ith * FAN_IN + FAN_IN && c < p->used; c++)
+        raise_to(&p->member[c].go, job);
 }
 
 /* Waits for the children of `ith`, then says that it and they have arrived. */
@@ -114,7 +125,7 @@ static unsigned gather(struct pool *p, int ith)
 {
     struct member *m = &p->member[ith];
     unsigned r = ++m->round;
-    for (int c = ith * FAN_IN + 1; c <= ith * FAN_IN + FAN_IN && c < p->n; c++)
+    for (int c = ith * FAN_IN + 1; c <= ith * FAN_IN + FAN_IN && c < p->used; c++)
         watch_other(m, &p->member[c].arrive, r);
     if (ith)
         raise_to(&m->arrive, r);
@@ -123,7 +134,7 @@ static unsigned gather(struct pool *p, int ith)
 
 void pool_barrier(struct pool *p, int ith)
 {
-    if (p->n == 1)
+    if (p->used == 1)
         return;
     unsigned r = gather(p, ith);
     if (ith)
@@ -134,13 +145,13 @@ void pool_barrier(struct pool *p, int ith)
 
 void pool_run(struct pool *p, pool_fn fn, void *arg)
 {
-    if (p->n > 1) {
+    if (p->used > 1) {
         p->fn = fn;
         p->arg = arg;
-        raise_to(&p->go, ++p->jobs);
+        spread(p, 0, ++p->jobs);
     }
-    fn(arg, 0, p->n);
-    if (p->n > 1)
+    fn(arg, 0, p->used);
+    if (p->used > 1)
         gather(p, 0);
 }
 
@@ -149,11 +160,13 @@ static void *work(void *arg)
     struct member *m = arg;
     struct pool *p = m->pool;
     int ith = (int)(m - p->member);
-    for (unsigned job = 1;; job++) {
-        watch(&p->go, job, SPIN_IDLE_US);
+    for (unsigned job = 0;;) {
+        watch(&m->go, job + 1, SPIN_IDLE_US);
+        job = atomic_load_explicit(&m->go.value, memory_order_acquire);
+        spread(p, ith, job);
         if (p->stop)
             return NULL;
-        p->fn(p->arg, ith, p->n);
+        p->fn(p->arg, ith, p->used);
         gather(p, ith);
     }
 }
@@ -161,7 +174,8 @@ static void *work(void *arg)
 static void stop(struct pool *p, int started)
 {
     p->stop = true;
-    raise_to(&p->go, ++p->jobs);
+    p->used = started;
+    spread(p, 0, ++p->jobs);
     for (int i = 1; i < started; i++)
         pthread_join(p->member[i].thread, NULL);
     free(p);
@@ -176,7 +190,7 @@ int pool_create(int n_threads, struct pool **out, struct err *err)
     if (!p)
         return err_set(err, ERR_IO, "no memory for %d compute threads", n_threads);
     memset(p, 0, bytes);
-    p->n = n_threads;
+    p->n = p->used = n_threads;
     for (int i = 0; i < n_threads; i++)
         p->member[i].spin_us = SPIN_US;
     /* Signals are the business of the thread that made the pool. */
@@ -202,6 +216,22 @@ void pool_destroy(struct pool *p)
 {
     if (p)
         stop(p, p->n);
+}
+
+void pool_use(struct pool *p, int n)
+{
+    ASSERT(n >= 1 && n <= p->n);
+    for (int i = p->used; i < n; i++)
+        p->member[i].round = p->member[0].round;
+    p->used = n;
+}
+
+unsigned pool_slept(const struct pool *p)
+{
+    unsigned sum = 0;
+    for (int i = 0; i < p->used; i++)
+        sum += p->member[i].slept;
+    return sum;
 }
 
 int pool_threads(const struct pool *p)

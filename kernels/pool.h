@@ -15,9 +15,13 @@ int pool_create(int n_threads, struct pool **out, struct err *err);
 void pool_destroy(struct pool *p); /* NULL is fine */
 int pool_threads(const struct pool *p);
 
-/* Runs fn(arg, ith, nth) on every thread and returns when all are done. Not reentrant. */
+/* Runs fn(arg, ith, nth) on all threads in use and returns when all are done. Not reentrant. */
 typedef void (*pool_fn)(void *arg, int ith, int nth);
 void pool_run(struct pool *p, pool_fn fn, void *arg);
+/* Between jobs: the next ones run on the first n threads, and the others sleep. */
+void pool_use(struct pool *p, int n);
+/* How often the threads in use have slept for each other within jobs, so far: often, when other processes hold the cores. */
+unsigned pool_slept(const struct pool *p);
 /* Inside fn: all threads meet. */
 void pool_barrier(struct pool *p, int ith);
 

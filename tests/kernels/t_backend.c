@@ -6,6 +6,7 @@
 #include "config.h"
 #include "tests/t.h"
 
+#include "kernels/cpu.h"
 #include "tests/isa.h"
 #include "tests/kernels/rig.h"
 
@@ -283,6 +284,11 @@ static void check_net(const char *name, struct net *(*make)(const void *c, int t
         same_bits(name, threads == 2 ? "2 threads" : "3 threads", n, whole, other);
         pass(n, n->r.kv, n->n - 40, n->n, threads == 2 ? 1 : 4, other);
         same_bits(name, threads == 2 ? "2 threads, one by one" : "3 threads, batches of 4", n, whole, other);
+        for (int pos = n->n - 20; pos < n->n; pos++) { /* fewer and more of them in turn, as when other processes come and go */
+            n->r.bk->pace.level = pos % threads;
+            pass(n, n->r.kv, pos, pos + 1, 1, other);
+        }
+        same_bits(name, "some of the threads", n, whole, other);
         drop(n);
     }
     free(whole);
@@ -541,6 +547,60 @@ static void pages_are_checked(void **state)
     drop(n);
 }
 
+/* ---- how many threads ---- */
+
+static void tokens(struct net *n, float *x, int count)
+{
+    for (int i = 0; i < count; i++)
+        pass(n, n->r.kv, i, i + 1, 1, x);
+}
+
+static void threads_go_and_come_back(void **state)
+{
+    (void)state;
+    struct net *n = make_attn(&attn_cases[0], 4);
+    struct cpu_pace *p = &n->r.bk->pace;
+    float *x = row_memory(n);
+    const int ladder[] = {4, 3, 1};
+    assert_int_equal(p->n_levels, 3);
+    assert_memory_equal(p->threads, ladder, sizeof ladder);
+    /* Threads sleep, and passes take what they never take: fewer are tried, and better. */
+    p->mean = 1e12;
+    p->busy = 100;
+    tokens(n, x, 1);
+    assert_int_equal(p->trial, 1);
+    tokens(n, x, 3);
+    assert_int_equal(p->level, 0);
+    tokens(n, x, 1);
+    assert_int_equal(p->level, 1);
+    assert_int_equal(p->trial, -1);
+    tokens(n, x, 1);
+    assert_int_equal(n->r.bk->n_used, 3);
+    pass(n, n->r.kv, 0, 20, 20, x); /* a batch is read by all */
+    assert_int_equal(n->r.bk->n_used, 4);
+    /* The pause is over, but more threads are no better: one pass, and a longer pause. */
+    int64_t pause = p->pause;
+    p->next = 0;
+    p->busy = -1e6f; /* whatever this machine does */
+    p->mean = 1e-3;
+    tokens(n, x, 1);
+    assert_int_equal(p->trial, 0);
+    p->mean = 1e-3;
+    tokens(n, x, 1);
+    assert_int_equal(p->level, 1);
+    assert_int_equal(p->trial, -1);
+    assert_true(p->pause == 2 * pause);
+    /* And then they are. */
+    p->next = 0;
+    p->busy = -1e6f; /* whatever this machine does */
+    p->mean = 1e12;
+    tokens(n, x, 5);
+    assert_int_equal(p->level, 0);
+    assert_true(p->pause == pause);
+    free(x);
+    drop(n);
+}
+
 static void tells_what_it_is(void **state)
 {
     (void)state;
@@ -560,7 +620,7 @@ int main(int argc, char **argv)
     struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_blocks),    cmocka_unit_test(feed_forward_blocks), cmocka_unit_test(embedding_and_head),
         cmocka_unit_test(pages_move),          cmocka_unit_test(weights_are_checked), cmocka_unit_test(passes_are_checked),
-        cmocka_unit_test(pages_are_checked),   cmocka_unit_test(tells_what_it_is),
+        cmocka_unit_test(pages_are_checked),   cmocka_unit_test(tells_what_it_is),    cmocka_unit_test(threads_go_and_come_back),
     };
     return t_every_isa(argv, tests, sizeof tests / sizeof tests[0]);
 }

@@ -108,6 +108,30 @@ static void all_is_taken_once(void **state)
     free(j);
 }
 
+static void fewer_threads_can_be_used(void **state)
+{
+    (void)state;
+    enum { N = 20 };
+    static const int used[] = {20, 3, 1, 1, 9, 20, 10, 2, 20};
+    struct job *j = calloc(1, sizeof *j);
+    j->p = make(N);
+    j->rounds = 5;
+    for (size_t k = 0; k < sizeof used / sizeof used[0]; k++) {
+        pool_use(j->p, used[k]);
+        for (int run = 0; run < 3; run++) {
+            memset(j->seen, 0, sizeof j->seen);
+            pool_run(j->p, meet, j);
+            for (int i = 0; i < N; i++) {
+                assert_int_equal(j->seen[i], i < used[k] ? j->rounds : 0);
+                assert_int_equal(j->wrong[i], 0);
+            }
+        }
+    }
+    assert_int_equal(pool_threads(j->p), N);
+    pool_destroy(j->p);
+    free(j);
+}
+
 /* One thread is late by far more than the others spin: they sleep, and wake. */
 static void late(void *arg, int ith, int nth)
 {
@@ -138,6 +162,7 @@ static void waiting_is_sleeping(void **state)
     int64_t cpu = cpu_us();
     pool_run(j->p, late, j);
     assert_true(cpu_us() - cpu < 30000); /* three threads, 60 ms each */
+    assert_true(pool_slept(j->p) >= 3);
     for (int i = 0; i < 3; i++)
         assert_int_equal(j->wrong[i], 0);
     usleep(20000); /* the workers go to sleep */
@@ -170,7 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_thread_runs),   cmocka_unit_test(meetings_hold),       cmocka_unit_test(all_is_taken_once),
-        cmocka_unit_test(waiting_is_sleeping), cmocka_unit_test(numbers_are_checked),
+        cmocka_unit_test(fewer_threads_can_be_used), cmocka_unit_test(waiting_is_sleeping), cmocka_unit_test(numbers_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
