@@ -108,7 +108,7 @@ static void one_text(const struct tok *t, const struct buf *in, bool special, st
 }
 
 /* Ids between white space, commas and brackets. */
-static int bytes_of_ids(const struct tok *t, const struct buf *in, bool special, struct buf *out, struct err *err)
+static int read_ids(const struct tok *t, const struct buf *in, struct tok_ids *ids, struct err *err)
 {
     for (const char *p = buf_str(in), *end = p + in->len; p < end;) {
         if (isspace((unsigned char)*p) || strchr(",[]", *p ? *p : 'x')) {
@@ -122,10 +122,20 @@ static int bytes_of_ids(const struct tok *t, const struct buf *in, bool special,
             return err_set(err, ERR_INPUT, "'%.20s' is no token id", p);
         if (errno || id >= tok_count(t))
             return err_set(err, ERR_INPUT, "token %.20s is not in the vocabulary (0 to %d)", p, tok_count(t) - 1);
-        tok_decode(t, (int32_t)id, special, out);
+        tok_ids_add(ids, (int32_t)id);
         p = after;
     }
     return 0;
+}
+
+static int bytes_of_ids(const struct tok *t, const struct buf *in, bool special, struct buf *out, struct err *err)
+{
+    struct tok_ids ids = {0};
+    int rc = read_ids(t, in, &ids, err);
+    if (!rc)
+        tok_decode_all(t, ids.id, ids.n, special, out);
+    free(ids.id);
+    return rc;
 }
 
 static int run_both(const struct cmd *c, int argc, char **argv)
