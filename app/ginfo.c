@@ -41,21 +41,6 @@ static uint64_t number(const struct gguf *g, const char *arch, const char *suffi
     return ok && v <= UINT32_MAX ? v : 0;
 }
 
-/* Two bytes an element of keys and values (or of the latent) a position and layer. */
-static uint64_t kv_bytes(const struct gguf *g, const struct ginfo *in)
-{
-    uint64_t heads = number(g, in->arch, "attention.head_count"), n_kv = number(g, in->arch, "attention.head_count_kv");
-    uint64_t latent = number(g, in->arch, "attention.kv_lora_rank"), rot = number(g, in->arch, "rope.dimension_count");
-    uint64_t d_k = number(g, in->arch, "attention.key_length"), d_v = number(g, in->arch, "attention.value_length");
-    if (!heads || in->n_layer > 4096 || heads > 65536 || n_kv > 65536 || d_k > 65536 || d_v > 65536 || latent > 65536 || rot > 65536)
-        return 0;
-    if (latent)
-        return in->n_layer * (latent + rot) * 2 * (uint64_t)in->n_ctx;
-    d_k = d_k ? d_k : in->n_embd / heads;
-    d_v = d_v ? d_v : in->n_embd / heads;
-    return in->n_layer * (n_kv ? n_kv : heads) * (d_k + d_v) * 2 * (uint64_t)in->n_ctx;
-}
-
 static void read_tensors(const struct gguf *g, struct ginfo *in)
 {
     uint64_t wide[GINFO_TYPES] = {0};
@@ -105,7 +90,8 @@ void ginfo_read(const struct gguf *g, struct ginfo *in)
         in->n_layer = number(g, in->arch, "block_count");
         in->n_embd = number(g, in->arch, "embedding_length");
         in->n_ctx = in->n_ctx_train && in->n_ctx_train < CTX_DEFAULT ? (int)in->n_ctx_train : CTX_DEFAULT;
-        in->kv_bytes = kv_bytes(g, in);
+        if (model_kv_bytes(g, in->n_ctx, BK_KV_F16, &in->kv_bytes, NULL))
+            in->kv_bytes = 0;
     }
     in->runs = model_check(g, &in->why_not) == 0;
     in->ram = ram_free();

@@ -23,7 +23,7 @@ struct ginfo {
     uint64_t file_bytes, data_bytes, n_params, n_tensors, n_kv;
     uint64_t n_ctx_train, n_layer, n_embd, n_vocab;
     int n_ctx;             /* the context that a chat would have */
-    uint64_t kv_bytes;     /* what that context takes, about; 0: not known for this architecture */
+    uint64_t kv_bytes;     /* what that context takes; 0: not known for this architecture */
     bool runs;
     struct err why_not;    /* when it does not run */
     uint64_t ram;          /* free now */

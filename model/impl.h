@@ -130,6 +130,8 @@ struct net {
     int32_t **by_token;         /* n_layer: experts of tokens, NULL: the router picks */
     uint64_t registered;        /* bytes of all weights */
 };
+/* What a cache must hold for layer i. */
+struct bk_kv_layer net_kv(const struct hparams *hp, int i);
 /* Names to roles: registers every tensor of the file that the net needs, with its shape checked. */
 int net_load(struct net *n, const struct gguf *g, const struct hparams *hp, struct err *err);
 void net_loaded(struct net *n); /* the backend has all weights */

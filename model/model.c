@@ -158,6 +158,21 @@ int model_check(const struct gguf *g, struct err *err)
     return rc;
 }
 
+int model_kv_bytes(const struct gguf *g, int n_ctx, enum bk_kv_type kv, uint64_t *out, struct err *err)
+{
+    struct hparams hp = {0};
+    int rc = hparams_read(g, &hp, err);
+    if (rc)
+        return rc;
+    struct bk_kv_layer *layers = mem_array((size_t)hp.n_layer, sizeof *layers);
+    for (int i = 0; i < hp.n_layer; i++)
+        layers[i] = net_kv(&hp, i);
+    *out = bk_cpu()->kv_bytes(&(struct bk_kv_conf){kv, n_ctx, hp.n_layer, layers});
+    free(layers);
+    hparams_finish(&hp);
+    return 0;
+}
+
 /* Where the first value of a tensor is that is no finite number, -1: all are. Reads the file again. */
 static int64_t first_bad(const struct gguf_tensor *t, float *row, float *value)
 {

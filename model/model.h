@@ -26,6 +26,8 @@ void model_close(struct model *m);
 
 /* Whether model_open would take the file, as far as can be told without its weights: kind, architecture, tokenizer, tensor types. */
 int model_check(const struct gguf *g, struct err *err);
+/* Bytes of a cache of n_ctx positions (what session_create will take), from the header alone. */
+int model_kv_bytes(const struct gguf *g, int n_ctx, enum bk_kv_type kv, uint64_t *out, struct err *err);
 
 /* Bytes of memory that can still be had: the least of MemAvailable, the control group's limit, and RLIMIT_AS. */
 uint64_t ram_free(void);

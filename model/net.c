@@ -113,6 +113,21 @@ static int rms(struct loader *l, int i, const char *role, int64_t n, struct bk_n
 
 /* ---- attention ---- */
 
+struct bk_kv_layer net_kv(const struct hparams *hp, int i)
+{
+    const struct hp_layer *h = &hp->layer[i];
+    const struct hp_mla *m = &hp->mla;
+    if (hp->arch->mla)
+        return (struct bk_kv_layer){1, m->kv_lora + m->d_rope, m->kv_lora, 0, m->d_index};
+    if (hp->arch->csa) {
+        bool index = h->ratio == 4;
+        struct bk_attn_csa a = {.d = hp->d_k, .entries = {.ratio = h->ratio, .d = h->ratio ? hp->d_k : 0, .overlap = index},
+                                .index = {.ratio = index ? 4 : 0, .d = index ? m->d_index : 0, .overlap = index}};
+        return (struct bk_kv_layer){1, 1, 1, 0, bk_csa_extra(&a)};
+    }
+    return (struct bk_kv_layer){h->n_kv, hp->d_k, hp->d_v, h->sliding ? hp->window : 0, 0};
+}
+
 static int load_qkv(struct loader *l, int i, struct bk_attn_gqa *a, int64_t d, int64_t q, int64_t k, int64_t v)
 {
     enum need bias = l->hp->arch->qkv_bias ? MUST : MAY;
@@ -136,7 +151,6 @@ static int load_attn(struct loader *l, int i, struct bk_attn_gqa *a)
                               .softcap = hp->attn_softcap, .window = window, .norm_wide = arch->qk_norm_wide, .out_scale = hp->out_scale};
     a->rope = (struct bk_rope){h->rope ? arch->rope : BK_ROPE_NONE, hp->n_rot, l->n->freq[local ? FREQ_LOCAL : FREQ_MAIN],
                                local ? 1 : (float)hp->magnitude};
-    l->n->kv[i] = (struct bk_kv_layer){h->n_kv, hp->d_k, hp->d_v, window, 0};
     if (!arch->no_pre_norm)
         rc = rms(l, i, "attn_norm", d, &a->in);
     if (!rc)
@@ -216,7 +230,6 @@ static int load_latent(struct loader *l, int i, struct bk_attn_mla *a)
     *a = (struct bk_attn_mla){.layer = i, .n_head = (int)h, .d_nope = m->d_nope, .d_rope = m->d_rope, .d_v = hp->d_v, .kv_lora = m->kv_lora,
                               .scale = hp->attn_scale, .out_scale = hp->out_scale};
     a->rope = (struct bk_rope){hp->arch->rope, m->d_rope, l->n->freq[FREQ_MAIN], (float)hp->magnitude};
-    l->n->kv[i] = (struct bk_kv_layer){1, m->kv_lora + m->d_rope, m->kv_lora, 0, m->d_index};
     int rc = rms(l, i, "attn_norm", d, &a->in);
     if (!rc && !m->q_lora) {
         rc = linear(l, i, "attn_q", d, q, MAY, &a->q);
@@ -337,7 +350,6 @@ static int load_csa(struct loader *l, int i, struct bk_attn_csa *a)
         if (!rc)
             rc = linear(l, i, "indexer.proj", d, m->n_index, MAY, &a->index_proj);
     }
-    l->n->kv[i] = (struct bk_kv_layer){1, 1, 1, 0, bk_csa_extra(a)};
     /* The groups' matrices follow each other in one tensor: a stack. */
     int64_t rows = hp->csa.o_lora, cols = q / hp->csa.n_group;
     const struct gguf_tensor *t = find(l, i, "attn_output_a", "weight");
@@ -464,6 +476,7 @@ static int load_layer(struct loader *l, int i)
 {
     struct net_layer *y = &l->n->layer[i];
     const struct bk_ops *ops = l->n->ops;
+    l->n->kv[i] = net_kv(l->hp, i);
     y->mla = l->hp->arch->mla;
     y->csa = l->hp->arch->csa;
     y->moe = l->hp->layer[i].moe;

@@ -246,6 +246,9 @@ static void sync_keeps_what_is_there(void **state)
     for (int i = 0; i < 64; i++)
         a[i] = (i * 37 + 5) % VOCAB;
     assert_int_equal(session_ctx(s), 64);
+    uint64_t told = 0;
+    assert_int_equal(model_kv_bytes(model_gguf(m), 64, BK_KV_F16, &told, NULL), 0);
+    assert_int_equal(told, session_kv_bytes(s));
     assert_null(session_logits(s));
     assert_int_equal(session_sync(s, a, 40, &reused, watch, &w, NULL), 0);
     assert_int_equal(reused, 0);
