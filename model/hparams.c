@@ -162,7 +162,7 @@ static int read_heads(struct reader *r, struct hparams *hp)
 static int read_window(struct reader *r, struct hparams *hp)
 {
     const struct arch *a = hp->arch;
-    int rc = whole(r, "attention.sliding_window", 0, LIMIT_CONTEXT, a->window ? -1 : 0, &hp->window), period;
+    int rc = whole(r, "attention.sliding_window", a->csa, LIMIT_CONTEXT, a->window ? -1 : 0, &hp->window), period;
     if (rc)
         return rc;
     const struct gguf_kv *kv = gguf_find(r->g, key(r, "attention.sliding_window_pattern"));
