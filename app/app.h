@@ -45,6 +45,7 @@ const char *count_text(uint64_t n, char out[32]);
 /* conf is the program's (the line face changes it by /set); h may be NULL. */
 int face_once(struct conf *conf, struct hist *h, const char *prompt, size_t n); /* one answer; `prompt` is the whole question, stdin included */
 int face_line(struct conf *conf, struct hist *h);
+int face_full(struct conf *conf, struct hist *h); /* -1: this terminal cannot, and has been told */
 
 /*
  * Writes a file that the person named: whole or not at all (a link is followed), or straight into what is no

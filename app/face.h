@@ -1,7 +1,8 @@
 #ifndef APP_FACE_H
 #define APP_FACE_H
 /*
- * The line face (app/face_line.c), as its slash commands (app/slash*.c) see it. Not used outside of these.
+ * A conversation's face, line by line (app/face_line.c) or full screen (app/face_full.c), as slash commands (app/slash*.c) see it. What these write
+ * goes by ui/line.h; the full screen catches it.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -79,12 +80,23 @@ void face_save_draft(struct face *f);
 /* Takes a session that has nothing but a draft for this process; false: another one is writing in it. */
 bool face_claim(int64_t session);
 
-/* ---- app/face_line.c ---- */
+/* ---- app/face.c ---- */
+#define FACE_DRAFT_REST_US 300000 /* the draft is saved when no key came for so long */
+bool face_is_blank(const char *s);
+int face_percent(const struct turn *t); /* of LOAD, READ */
+void face_model(void *face, const struct event *e); /* chat's callback */
 /* Opens a session (0: a new one) and puts its draft into the line. Reports its own errors. */
 bool face_open(struct face *f, int64_t session);
 /* After a call of chat_send, chat_regen, chat_edit, chat_raw that returned rc: follows the turn, or tells what is wrong. False: it did not begin. */
 bool face_begin(struct face *f, int rc, const struct err *err);
 /* Text for the line before the next prompt. */
 void face_restore(struct face *f, const char *text);
+
+/* Opens the session to begin with; *go_on: one that has messages. An exit status. */
+int face_first_session(struct face *f, bool *go_on);
+void face_load_history(struct face *f, int most); /* prompts typed before, for the Up key */
+/* At the end: what runs is stopped and kept, all is saved. */
+void face_settle(struct face *f);
+void face_finish(struct face *f); /* frees what f owns, but not the chat */
 
 #endif

@@ -30,10 +30,7 @@
 #define QUIET_US 150000      /* a state that is over sooner is not shown */
 #define TICK_MS 250          /* how often a status line with a clock is drawn */
 #define PAUSE_US 400000      /* a word waits for its end for so long */
-#define DRAFT_REST_US 400000 /* the draft is saved when no key came for so long */
-#define LEAVE_US 2000000     /* how long the end of an answer may take when we leave */
 #define HISTORY_MAX 1000
-#define RECENT 20            /* sessions among which an unsent first prompt is looked for */
 #define DRAFT_MAX ((size_t)512 << 20)
 
 /* For readline. */
@@ -47,11 +44,6 @@ static void show_prompt(const struct face *f)
 
 /* ---- the progress of a turn ---- */
 
-static int percent(const struct turn *t)
-{
-    return t->total ? (int)(100.0 * (double)(t->done < t->total ? t->done : t->total) / (double)t->total) : 0;
-}
-
 static void state_text(const struct turn *t, struct buf *b)
 {
     char a[32], c[32];
@@ -60,11 +52,11 @@ static void state_text(const struct turn *t, struct buf *b)
     case PHASE_LOAD:
         count_text(t->done / 1000000, a);
         count_text(t->total / 1000000, c);
-        buf_addf(b, "loading %d %%, %s of %s MB", percent(t), a, c);
+        buf_addf(b, "loading %d %%, %s of %s MB", face_percent(t), a, c);
         break;
     case PHASE_READ:
         count_text(t->total, a);
-        buf_addf(b, "reading %s tokens, %d %%", a, percent(t));
+        buf_addf(b, "reading %s tokens, %d %%", a, face_percent(t));
         if (t->reused) {
             count_text((uint64_t)t->reused, c);
             buf_addf(b, ", %s reused", c);
@@ -108,7 +100,7 @@ static void draw_status(struct face *f)
 static void say_progress(struct face *f, const char *what)
 {
     struct turn *t = &f->turn;
-    int quarter = percent(t) / 25;
+    int quarter = face_percent(t) / 25;
     if (!f->conf->plain || t->done >= t->total)
         return;
     if (t->quarter < 0)
@@ -235,25 +227,6 @@ static void on_prompt(void *arg, const char *s, size_t n)
     face_text(s, n);
 }
 
-static void on_model(void *arg, const struct event *e)
-{
-    struct face *f = arg;
-    free(f->model);
-    struct buf b = BUF_INIT(1 << 16);
-    buf_addstr(&b, "  model    ");
-    sane_line(&b, e->name ? e->name : "?", e->name ? strlen(e->name) : 1);
-    if (e->quant && *e->quant && strcmp(e->quant, "none")) {
-        buf_addch(&b, ' ');
-        sane_line(&b, e->quant, strlen(e->quant));
-    }
-    if (e->engine && *e->engine) {
-        buf_addstr(&b, "\n  engine   ");
-        sane_line(&b, e->engine, strlen(e->engine));
-    }
-    buf_addch(&b, '\n');
-    f->model = buf_take(&b);
-}
-
 static void on_end(void *arg, enum hist_state state, const struct event *e)
 {
     struct turn *t = &((struct face *)arg)->turn;
@@ -356,56 +329,7 @@ static void end_turn(struct face *f)
     t->phase = PHASE_IDLE;
 }
 
-bool face_begin(struct face *f, int rc, const struct err *err)
-{
-    if (rc) {
-        report(err);
-        return false;
-    }
-    f->turn = (struct turn){.phase = PHASE_WAIT, .began_us = clock_mono_us(), .quarter = -1};
-    free(f->draft); /* a turn clears it in history */
-    f->draft = mem_strdup("");
-    f->draft_due_us = clock_mono_us() + DRAFT_REST_US;
-    return true;
-}
-
-/* ---- sessions and drafts ---- */
-
-void face_restore(struct face *f, const char *text)
-{
-    free(f->restore);
-    f->restore = mem_strdup(text);
-}
-
-bool face_open(struct face *f, int64_t session)
-{
-    struct err e;
-    struct hist_session s;
-    face_save_draft(f); /* of the session that is left */
-    if (chat_open(f->chat, session, &e)) {
-        report(&e);
-        return false;
-    }
-    f->edit = 0;
-    free(f->draft);
-    f->draft = mem_strdup("");
-    if (session && f->h && !hist_session_get(f->h, session, &s, &e)) {
-        if (s.draft && *s.draft) {
-            free(f->draft);
-            f->draft = mem_strdup(s.draft);
-            face_restore(f, s.draft);
-        }
-        hist_session_finish(&s);
-    }
-    return true;
-}
-
 /* ---- input ---- */
-
-static bool is_blank(const char *s)
-{
-    return !s[strspn(s, " \t\n")];
-}
 
 static void send_text(struct face *f, const char *text)
 {
@@ -426,7 +350,7 @@ static void send_text(struct face *f, const char *text)
 static void take_line(struct face *f, const char *line)
 {
     const char *text;
-    if (is_blank(line)) {
+    if (face_is_blank(line)) {
         if (f->edit) {
             f->edit = 0;
             face_note("left as it was");
@@ -463,7 +387,7 @@ static void on_line(void *arg, char *text)
     } else if (f->turn.phase == PHASE_IDLE && (f->edit || !f->n_queue)) {
         take_line(f, text);
         free(text);
-    } else if (is_blank(text)) {
+    } else if (face_is_blank(text)) {
         free(text);
     } else {
         f->queue = mem_grow(f->queue, f->n_queue + 1, sizeof *f->queue);
@@ -509,12 +433,6 @@ static void on_discard(void *arg, const char *text)
 static char *on_complete(void *arg, const char *line, int start, const char *word, int i)
 {
     return slash_complete(arg, line, start, word, i);
-}
-
-static void remember(void *arg, const char *text)
-{
-    (void)arg;
-    prompt_remember(text);
 }
 
 /* The next queued line, shown as if it were typed now. */
@@ -614,7 +532,7 @@ static void wait_and_work(struct face *f, int sig_fd)
     }
     if (n > 0 && p[0].revents) { /* before the signals: what was typed before one counts */
         prompt_read();
-        f->draft_due_us = clock_mono_us() + DRAFT_REST_US;
+        f->draft_due_us = clock_mono_us() + FACE_DRAFT_REST_US;
         draw_status(f);
     }
     take_signals(f);
@@ -653,16 +571,7 @@ static void leave(struct face *f)
     face_save_draft(f);
     f->n_told = f->n_queue; /* part of the draft */
     prompt_hide();
-    if (chat_busy(f->chat)) {
-        int64_t until = clock_mono_us() + LEAVE_US;
-        chat_stop(f->chat);
-        while (chat_busy(f->chat) && clock_mono_us() < until) {
-            struct pollfd p = {.fd = chat_fd(f->chat), .events = POLLIN};
-            poll(&p, 1, sooner(chat_timeout_ms(f->chat), 50));
-            chat_work(f->chat);
-        }
-    }
-    chat_flush(f->chat);
+    face_settle(f);
     term_status("");
     term_text_end(TERM_OUT);
     if (!term_at_start(TERM_OUT))
@@ -670,23 +579,14 @@ static void leave(struct face *f)
     tell(f);
 }
 
-/* Where to go on: what -c or -s says, else a new session, or the one that was left before its first prompt was sent. */
+/* Where to go on, and what stands there. */
 static int first_session(struct face *f)
 {
     struct err e;
-    int64_t id;
-    struct hist_list l;
-    if (app_session(f->conf, f->h, &id, &e))
-        return report(&e);
-    bool go_on = id != 0;
-    if (!go_on && f->h && !hist_session_list(f->h, false, RECENT, &l, NULL)) {
-        for (size_t i = 0; !id && i < l.n; i++)
-            if (!l.at[i].n_messages && l.at[i].draft && face_claim(l.at[i].id))
-                id = l.at[i].id;
-        hist_list_finish(&l);
-    }
-    if (!face_open(f, id))
-        return err_exit_status(ERR_HISTORY);
+    bool go_on;
+    int status = face_first_session(f, &go_on);
+    if (status)
+        return status;
     struct buf name = BUF_INIT(1 << 16);
     char *path = NULL;
     int no_model = conf_model_path(f->conf->model, &path, &e);
@@ -707,27 +607,12 @@ static int first_session(struct face *f)
     return 0;
 }
 
-static void finish(struct face *f)
-{
-    slash_complete_finish();
-    for (size_t i = 0; i < f->n_queue; i++)
-        free(f->queue[i]);
-    free(f->queue);
-    for (size_t i = 0; i < f->n_notes; i++)
-        free(f->notes[i]);
-    free(f->notes);
-    free(f->sent);
-    free(f->draft);
-    free(f->restore);
-    free(f->model);
-}
-
 int face_line(struct conf *conf, struct hist *h)
 {
     struct err e;
     struct face f = {.conf = conf, .h = h, .leave = -1, .draft = mem_strdup("")};
     const struct chat_face heard = {.arg = &f, .load = on_load, .prefill = on_prefill, .text = on_text, .thought = on_thought,
-                                    .prompt = on_prompt, .model = on_model, .end = on_end, .notice = on_notice};
+                                    .prompt = on_prompt, .model = face_model, .end = on_end, .notice = on_notice};
     const struct prompt_conf input = {.name = "hadal", .plain = conf->plain, .arg = &f, .line = on_line, .interrupt = on_interrupt,
                                       .discard = on_discard, .complete = on_complete};
     term_plain(conf->plain);
@@ -739,8 +624,7 @@ int face_line(struct conf *conf, struct hist *h)
         status = report(&e);
     } else {
         err_on_panic(prompt_restore);
-        if (h)
-            hist_input_each(h, HISTORY_MAX, remember, NULL, NULL);
+        face_load_history(&f, HISTORY_MAX);
         status = first_session(&f);
         if (status == 0) {
             loop(&f, sig_fd);
@@ -752,6 +636,6 @@ int face_line(struct conf *conf, struct hist *h)
     }
     chat_destroy(f.chat);
     sig_close();
-    finish(&f);
+    face_finish(&f);
     return status;
 }

@@ -77,9 +77,18 @@ static int check(const struct conf *c, const struct words *w, struct err *err)
     return 0;
 }
 
+/* The full screen, where there is one. */
+static int face_chat(struct conf *c, struct hist *h, bool scripted)
+{
+    int status = -1;
+    if (scripted || (!c->line && !c->plain && !term_is_dumb()))
+        status = face_full(c, h);
+    return status < 0 ? face_line(c, h) : status;
+}
+
 /*
  * stdin      stdout    question    what happens
- * terminal   terminal  none        a conversation, line by line
+ * terminal   terminal  none        a conversation: full screen, or line by line
  * terminal   any       given       one answer
  * terminal   other     none        usage, 2 (nobody could see a prompt)
  * other      any       any         one answer; stdin, when it is a pipe, a file or a socket, stands in front of the question
@@ -90,14 +99,14 @@ static int choose(struct conf *c)
 {
     struct err e;
     struct hist *h = NULL;
-    bool in = isatty(STDIN_FILENO), out = term_is_tty(TERM_OUT);
-    if (!c->prompt && (in ? !out || c->json || c->jsonl || c->out_file : c->no_stdin)) {
+    bool in = isatty(STDIN_FILENO), out = term_is_tty(TERM_OUT), scripted = getenv("HADAL_SCRIPT") != NULL;
+    if (!scripted && !c->prompt && (in ? !out || c->json || c->jsonl || c->out_file : c->no_stdin)) {
         err_set(&e, ERR_USAGE, in && out ? "there is no question to answer (--json, --jsonl and -o are for one answer)" :
                                in        ? "there is no question, and a conversation needs a terminal: hadal \"...\"" :
                                            "there is no question: hadal --no-stdin \"...\"");
         return report(&e);
     }
-    bool chat = !c->prompt && in;
+    bool chat = !c->prompt && (in || scripted);
     struct buf question = BUF_INIT(0);
     int status;
     if (!chat && question_read(c, &question, &e))
@@ -105,7 +114,7 @@ static int choose(struct conf *c)
     else if (app_history(c, false, &h, &e))
         status = app_failed(&e);
     else
-        status = chat ? face_line(c, h) : face_once(c, h, buf_str(&question), question.len);
+        status = chat ? face_chat(c, h, scripted) : face_once(c, h, buf_str(&question), question.len);
     buf_finish(&question);
     hist_close(h);
     return status;

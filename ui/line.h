@@ -30,6 +30,9 @@ bool term_color(enum term_stream st);  /* tty, TERM not dumb, NO_COLOR unset; or
 bool term_at_start(enum term_stream st); /* nothing written yet, or the last byte was a newline; and no text waits */
 /* --plain: no colour, no status line; until now only what the environment says. */
 void term_plain(bool on);
+/* What is written to either stream goes into b, wrapped to so many columns and without SGR; NULL: to the streams again. */
+struct buf;
+void term_catch(struct buf *b, int width);
 /*
  * One progress line on stderr that replaces itself, cut to the width; only when stderr is a terminal, and when the cursor stands at
  * the start of a line; "" removes it. Any other output to the terminal removes it first. Sanitized; no SGR.

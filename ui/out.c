@@ -37,12 +37,20 @@ static struct stream {
 } streams[] = {{.fd = STDOUT_FILENO}, {.fd = STDERR_FILENO}};
 
 static bool plain;
+static struct buf *caught; /* where output goes instead; NULL: nowhere else */
+static int caught_columns;
 static int status_width; /* columns of the status line that stands there, 0: none */
 static struct buf status_text = {.max = 4096};
 
 /* All of it, or false with errno. */
 static bool write_all(struct stream *s, const char *p, size_t n)
 {
+    if (caught) {
+        buf_add(caught, p, n);
+        if (n)
+            s->mid = p[n - 1] != '\n';
+        return true;
+    }
     while (n && !s->failed) {
         ssize_t k = write(s->fd, p, n);
         if (k > 0) {
@@ -76,6 +84,8 @@ bool term_is_tty(enum term_stream st)
 int term_columns(enum term_stream st)
 {
     struct winsize w;
+    if (caught)
+        return caught_columns;
     if (ioctl(streams[st].fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0)
         return w.ws_col;
     uint64_t n;
@@ -91,11 +101,17 @@ static bool env_set(const char *name)
 
 bool term_color(enum term_stream st)
 {
-    if (plain || env_set("NO_COLOR"))
+    if (plain || caught || env_set("NO_COLOR"))
         return false;
     if (env_set("CLICOLOR_FORCE") && strcmp(getenv("CLICOLOR_FORCE"), "0"))
         return true;
     return term_is_tty(st) && !term_is_dumb();
+}
+
+void term_catch(struct buf *b, int columns)
+{
+    caught = b;
+    caught_columns = columns;
 }
 
 bool term_at_start(enum term_stream st)
@@ -251,7 +267,7 @@ void term_status(const char *text)
         status_clear();
         return;
     }
-    if (plain || !term_is_tty(TERM_ERR) || s->mid || (streams[TERM_OUT].mid && term_is_tty(TERM_OUT)))
+    if (plain || caught || !term_is_tty(TERM_ERR) || s->mid || (streams[TERM_OUT].mid && term_is_tty(TERM_OUT)))
         return;
     struct buf line = BUF_INIT(65536), out = BUF_INIT(65536);
     sane_line(&line, text, strlen(text));

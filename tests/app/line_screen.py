@@ -201,7 +201,7 @@ def test_tmux():
               "text \"O_DIRECT bypasses the page cache, so the second load costs the same as the first unless your own buffers survive.\\n\\n"
               "- first load: storage speed\\n- second load: the same\\n\"\nusage n_out 42\nusage n_used 300\ndone\npace 15\ntext \"one two three four five six seven eight nine ten\"\nstall\ndone\n"
               "text \"again\"\nusage n_out 1\nusage n_used 320\ndone\n")
-    with p.Home(script) as h, Tmux(h, f"{p.HADAL}; sleep 60") as t:
+    with p.Home(script) as h, Tmux(h, f"{p.HADAL} --line; sleep 60") as t:
         t.see("you>")
         t.keys("what changes with O_DIRECT?", "Enter")
         t.see("[42 tokens")
@@ -239,7 +239,7 @@ you>""")
 
 def test_tmux_suspend():
     with p.Home("pace 20\ntext \"" + " ".join(f"w{i}" for i in range(100)) + "\"\ndone\n") as h, Tmux(h, "/bin/bash --norc --noprofile -i") as t:
-        t.keys(f"{p.HADAL}", "Enter")
+        t.keys(f"{p.HADAL} --line", "Enter")
         t.see("you>")
         t.keys("half")
         t.see("you> half")

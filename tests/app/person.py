@@ -47,16 +47,16 @@ def plain(data):
 
 
 class Person:
-    """One run of the program."""
+    """One run of the program; line by line, or full screen."""
 
-    def __init__(self, home, *args, rows=24, cols=80, prompt=True, **env):
+    def __init__(self, home, *args, rows=24, cols=80, prompt=True, full=False, **env):
         self.all, self.seen, self.status = b"", 0, None
         environment = {"TERM": "xterm-256color", "INPUTRC": "/dev/null", **{k: v for k, v in home.env.items() if k != "TERM"}, **env}
         self.fd, tty = pty.openpty()
         fcntl.ioctl(tty, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
         self.modes = termios.tcgetattr(tty)
         self.tty = tty
-        self.process = subprocess.Popen([p.HADAL, *args], env=environment, cwd=home.dir, stdin=tty, stdout=tty, stderr=tty, start_new_session=True,
+        self.process = subprocess.Popen([p.HADAL, *([] if full else ["--line"]), *args], env=environment, cwd=home.dir, stdin=tty, stdout=tty, stderr=tty, start_new_session=True,
                                         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         self.pid = self.process.pid
         if prompt:
