@@ -386,7 +386,6 @@ int conf_model_path(const char *name, char **path, struct err *err)
 
 int conf_template(const char *name, char **out, struct err *err)
 {
-    struct tmpl *t;
     *out = NULL;
     if (!name || !*name)
         return 0;
@@ -398,9 +397,8 @@ int conf_template(const char *name, char **out, struct err *err)
         buf_finish(&b);
         return rc;
     }
-    if (tmpl_open(name, strlen(name), &t, NULL))
+    if (!tmpl_builtin(name, strlen(name)))
         return err_set(err, ERR_USAGE, "there is no template \"%.200s\": neither a file nor one that is built in (chatml)", name);
-    tmpl_close(t);
     *out = mem_strdup(name);
     return 0;
 }

@@ -213,6 +213,24 @@ static char *token_text(const struct tok *t, int32_t id)
     return buf_take(&b);
 }
 
+/* at_least: `n` is a lower bound. */
+static int too_long(const struct run *r, bool at_least, size_t n, struct err *err)
+{
+    bool chat = false;
+    for (size_t i = 0; i < r->job->n_msgs; i++)
+        chat = chat || r->job->msgs[i].role == 2;
+    return err_set(err, ERR_TOOLONG, "the %s too long: %s%zu tokens, and the context holds %d with the answer; %s, or give more room with --ctx",
+                   chat ? "chat with this prompt is" : "prompt is", at_least ? "at least " : "", n, r->st.n_ctx,
+                   chat ? "begin a new chat, shorten the prompt" : "shorten it");
+}
+
+/* A text that cannot fit is refused by its size: copying 100 MB and reading them into tokens takes a while. */
+static int check_size(const struct run *r, size_t bytes, struct err *err)
+{
+    size_t least = bytes / r->s->longest;
+    return least > (size_t)r->st.n_ctx - 1 && !r->job->prompt_only ? too_long(r, true, least, err) : 0;
+}
+
 static int render(struct run *r, struct err *err)
 {
     static const char *const roles[] = {"system", "user", "assistant"};
@@ -220,6 +238,11 @@ static int render(struct run *r, struct err *err)
     const struct tok *t = model_tok(r->s->model);
     struct gguf_str own = model_template(r->s->model);
     struct tmpl *tm;
+    size_t bytes = 0;
+    for (size_t i = 0; i < j->n_msgs; i++)
+        bytes += j->msgs[i].n;
+    if (check_size(r, bytes, err))
+        return ERR_TOOLONG;
     if (!j->tmpl && !own.n)
         return err_set(err, ERR_FORMAT, "%s has no chat template; --template chatml uses ChatML", model_info(r->s->model)->name);
     int rc = tmpl_open(j->tmpl ? j->tmpl : own.s, j->tmpl ? strlen(j->tmpl) : own.n, &tm, err);
@@ -240,24 +263,12 @@ static int render(struct run *r, struct err *err)
     return rc;
 }
 
-/* at_least: `n` is a lower bound. */
-static int too_long(const struct run *r, bool at_least, size_t n, struct err *err)
-{
-    bool chat = false;
-    for (size_t i = 0; i < r->job->n_msgs; i++)
-        chat = chat || r->job->msgs[i].role == 2;
-    return err_set(err, ERR_TOOLONG, "the %s too long: %s%zu tokens, and the context holds %d with the answer; %s, or give more room with --ctx",
-                   chat ? "chat with this prompt is" : "prompt is", at_least ? "at least " : "", n, r->st.n_ctx,
-                   chat ? "begin a new chat, shorten the prompt" : "shorten it");
-}
-
-/* A text that cannot fit is refused by its size: reading 100 MB into tokens takes a while. */
 static int tokenize(struct run *r, struct err *err)
 {
     const struct tok *t = model_tok(r->s->model);
-    size_t least = r->prompt.len / r->s->longest, room = (size_t)r->st.n_ctx - 1; /* one position for the answer */
-    if (least > room && !r->job->prompt_only)
-        return too_long(r, true, least, err);
+    size_t room = (size_t)r->st.n_ctx - 1; /* one position for the answer */
+    if (check_size(r, r->prompt.len, err))
+        return ERR_TOOLONG;
     int32_t bos = tok_bos(t);
     if (tok_add_bos(t) && bos >= 0)
         tok_ids_add(&r->ids, bos);

@@ -22,4 +22,16 @@
 #define LIMIT_VOCAB (4 << 20)
 #define LIMIT_CONTEXT 0x7fffffff
 
+/* Chat templates (spec: chat 8): to read one, and for each rendering. */
+#define LIMIT_TMPL_SOURCE (1 << 20)
+#define LIMIT_TMPL_DEPTH 64         /* expressions in expressions */
+#define LIMIT_TMPL_BLOCKS 128       /* statements in statements */
+#define LIMIT_TMPL_CALLS 200        /* macros that call macros */
+#define LIMIT_TMPL_NEST 100         /* lists in lists */
+#define LIMIT_TMPL_LOOPS 1000000    /* passes through loops, and calls of macros */
+#define LIMIT_TMPL_WORK 50000000    /* steps, and bytes and items handled, weighted */
+#define LIMIT_TMPL_RANGE 100000     /* items of a range() */
+#define LIMIT_TMPL_OUTPUT (16 << 20)  /* bytes of a text, beyond what it was given */
+#define LIMIT_TMPL_MEMORY (64 << 20)  /* bytes of values made, beyond four times what it was given */
+
 #endif

@@ -2,14 +2,17 @@
 # A target: its program below (linking its room's libraries), its line in FUZZ_TARGETS with every source it stands on, and a corpus folder.
 FUZZ_SECONDS = 20
 FUZZ_BASE = base/buf.c base/clock.c base/err.c base/log.c base/mem.c base/num.c base/path.c base/sane.c base/utf8.c
-FUZZ_MODEL = model/gguf.c model/tok.c model/tok_bpe.c model/tok_merge.c model/tok_pre.c model/tok_vocab.c model/template.c kernels/quant_ref.c
+FUZZ_MODEL = model/gguf.c model/tok.c model/tok_bpe.c model/tok_merge.c model/tok_pre.c model/tok_vocab.c model/template.c model/value.c \
+	model/jinja_lex.c model/jinja_parse.c model/jinja_run.c model/jinja_op.c model/jinja_str.c model/jinja_text.c model/jinja_json.c \
+	model/jinja_fmt.c model/jinja_func.c model/jinja_filter.c kernels/quant_ref.c
 FUZZ_TARGETS = \
 	'fuzz_gguf: %D%/fuzz_gguf.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
 	'fuzz_tok: %D%/fuzz_tok.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
+	'fuzz_jinja: %D%/fuzz_jinja.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
 	'fuzz_frame: %D%/fuzz_frame.c app/frame.c app/job.c $(FUZZ_BASE)' \
 	'fuzz_input: %D%/fuzz_input.c ui/input.c $(FUZZ_BASE)'
 
-FUZZ_TESTS = %D%/fuzz_gguf %D%/fuzz_tok %D%/fuzz_frame %D%/fuzz_input
+FUZZ_TESTS = %D%/fuzz_gguf %D%/fuzz_tok %D%/fuzz_jinja %D%/fuzz_frame %D%/fuzz_input
 check_PROGRAMS += $(FUZZ_TESTS)
 TESTS += $(FUZZ_TESTS)
 %C%_fuzz_gguf_SOURCES = %D%/fuzz_gguf.c %D%/replay.c %D%/fuzz.h
@@ -18,6 +21,9 @@ TESTS += $(FUZZ_TESTS)
 %C%_fuzz_tok_SOURCES = %D%/fuzz_tok.c %D%/replay.c tests/model/mkgguf.h
 %C%_fuzz_tok_CFLAGS = $(AM_CFLAGS)
 %C%_fuzz_tok_LDADD = $(MODEL_LIBS)
+%C%_fuzz_jinja_SOURCES = %D%/fuzz_jinja.c %D%/replay.c
+%C%_fuzz_jinja_CFLAGS = $(AM_CFLAGS)
+%C%_fuzz_jinja_LDADD = $(MODEL_LIBS)
 %C%_fuzz_frame_SOURCES = %D%/fuzz_frame.c %D%/replay.c
 %C%_fuzz_frame_CFLAGS = $(AM_CFLAGS)
 %C%_fuzz_frame_LDADD = app/libapp.a $(BASE_LIBS)

@@ -1,14 +1,14 @@
 /*
- * Chat templates. The expected prompts were rendered with Jinja2 (trim_blocks, lstrip_blocks) from the same template texts.
+ * Chat templates as the engine uses them: messages in, a prompt and its spans out. The language itself is t_jinja's. The expected prompts were
+ * rendered with Jinja2 (trim_blocks, lstrip_blocks) from the same template texts.
  */
 #include "config.h"
 
 #include "tests/t.h"
 
-#include <jansson.h>
-
 #include "base/mem.h"
 #include "model/gguf.h"
+#include "model/limits.h"
 #include "model/template.h"
 
 #define START "<|im_start|>"
@@ -54,18 +54,22 @@ static void check(const struct tmpl *t, const struct conv *c, bool gen, const ch
 {
     struct buf b = BUF_INIT(1 << 20);
     struct tok_span *spans = NULL;
-    size_t n_spans = 0;
+    size_t n_spans = 0, k = 0;
     struct err err = {0};
     buf_addstr(&b, "before");
     if (tmpl_render(t, c->m, (size_t)c->n, &(struct tmpl_vars){.add_generation_prompt = gen}, &b, &spans, &n_spans, &err) < 0)
         fail_msg("%s", err.msg);
     assert_string_equal(buf_str(&b) + 6, want);
-    /* Each message's text is one span, in order. */
-    assert_int_equal(n_spans, c->n);
+    /* Each message's text, unless it is empty, is one span, in order. */
     for (int i = 0; i < c->n; i++) {
-        assert_int_equal(spans[i].to - spans[i].from, c->m[i].n);
-        assert_memory_equal(b.data + spans[i].from, c->m[i].text, c->m[i].n);
+        if (c->m[i].n == 0)
+            continue;
+        assert_true(k < n_spans);
+        assert_int_equal(spans[k].to - spans[k].from, c->m[i].n);
+        assert_memory_equal(b.data + spans[k].from, c->m[i].text, c->m[i].n);
+        k++;
     }
+    assert_int_equal(k, n_spans);
     free(spans);
     buf_finish(&b);
 }
@@ -90,6 +94,9 @@ static void chatml(void **state)
     tmpl_close(named);
     tmpl_close(text);
     tmpl_close(NULL);
+    assert_true(tmpl_builtin("chatml", 6));
+    assert_false(tmpl_builtin("chatm", 5));
+    assert_false(tmpl_builtin("chatml\n", 7));
 }
 
 static void smollm2(void **state)
@@ -103,96 +110,75 @@ static void smollm2(void **state)
         GEN,
         SMOLLM START "user\nq" END START "tool\nr1" END START "tool\nr2" END START "assistant\nz" END START "tool\nr3" END GEN,
     };
-    struct tmpl *t = open_text(smollm_text, sizeof smollm_text - 1, "smollm2");
+    struct tmpl *t = open_text(smollm_text, sizeof smollm_text - 1, "chatml");
     for (size_t i = 0; i < sizeof want / sizeof *want; i++)
         check(t, &convs[i], true, want[i]);
     check(t, &convs[0], false, SMOLLM START "user\nHi" END);
     tmpl_close(t);
 }
 
-static void qwen25(void **state)
+/* Variables: the tokens' texts, further ones, the clock. */
+static void variables(void **state)
 {
     (void)state;
-    static const char *const want[] = {
-        QWEN START "user\nHi" END GEN,
-        START "system\nBe brief." END START "user\na\n\n" END START "assistant\n b " END START "user\n" END GEN,
-        QWEN START "user\nx" END START "system\ny" END GEN,
-        QWEN START "user\n<|im_end|>\n{{ 1 }}" END GEN,
-        NULL,
-        QWEN START "user\nq" END START "user\n<tool_response>\nr1\n</tool_response>\n<tool_response>\nr2\n</tool_response>" END START
-        "assistant\nz" END START "user\n<tool_response>\nr3\n</tool_response>" END GEN,
-    };
-    struct tmpl *t = open_text("qwen2.5", 7, "qwen2.5");
-    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
-        if (want[i])
-            check(t, &convs[i], true, want[i]);
-    struct buf b = BUF_INIT(100);
-    struct err err = {0};
-    assert_int_equal(tmpl_render(t, NULL, 0, &(struct tmpl_vars){0}, &b, NULL, NULL, &err), ERR_INPUT);
+    static const char text[] = "{{ bos_token }}[{{ eos_token }}]{% if tools is defined %}{{ tools|length }}{% endif %}"
+                               "{{ ' thinks' if enable_thinking is defined and not enable_thinking }} {{ strftime_now('%d %b %Y') }}";
+    struct tmpl *t = open_text(text, sizeof text - 1, "other");
+    struct vals *v = vals_create(1 << 16);
+    struct value extra = val_map(v);
+    struct tm now = {.tm_year = 124, .tm_mon = 1, .tm_mday = 3};
+    struct buf b = BUF_INIT(1000);
+    val_set(v, extra, "enable_thinking", 15, false, val_bool(false));
+    val_set(v, extra, "bos_token", 9, false, val_str(v, "<B>", 3, false));
+    assert_int_equal(tmpl_render(t, NULL, 0, &(struct tmpl_vars){.bos = "<s>", .now = &now}, &b, NULL, NULL, NULL), 0);
+    assert_string_equal(buf_str(&b), "<s>[] 03 Feb 2024");
+    buf_reset(&b);
+    assert_int_equal(tmpl_render(t, NULL, 0, &(struct tmpl_vars){.bos = "<s>", .eos = "</s>", .extra = extra, .now = &now}, &b, NULL, NULL, NULL), 0);
+    assert_string_equal(buf_str(&b), "<B>[</s>] thinks 03 Feb 2024");
+    buf_reset(&b);
+    assert_int_equal(tmpl_render(t, NULL, 0, &(struct tmpl_vars){0}, &b, NULL, NULL, NULL), 0); /* the clock of the house */
+    assert_int_equal(b.len, strlen("[] 03 Feb 2024"));
+    buf_finish(&b);
+    vals_destroy(v);
     tmpl_close(t);
 }
 
-/* The same program written in other ways is the same template. */
-static void other_spellings(void **state)
+static void is_no_template(void **state)
 {
     (void)state;
-    static const char *const same[] = {
-        "{%- for message in messages -%}\n{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}\n{%- endfor -%}\n"
-        "{%- if add_generation_prompt -%}\n{{- '<|im_start|>assistant\\n' -}}\n{%- endif -%}\n",
-        "{% for message in messages %}\n<|im_start|>{{ message['role'] + '\\n' }}{{ message['content'] }}<|im_end|>\n  {% endfor %}\n"
-        "  {% if add_generation_prompt %}\n<|im_start|>assistant\n{% endif %}\n",
-        "{# a comment #}\r\n{% for message in messages %}\r\n<|im_start|>{{ message[\"role\"] ~ \"\\n\" }}{{ message['content'] }}<|im_end|>\r\n"
-        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant{{ '\\n' }}{% endif %}",
-        "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}{% for message in messages %}"
-        "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}"
-        "{{ '<|im_start|>assistant\n' }}{% endif %}",
+    static const struct {
+        const char *text, *where;
+    } bad[] = {
+        {"{{", "line 1, column 3"},
+        {"{%", "line 1, column 3"},
+        {"a\n {#", "line 2, column 2"},
+        {"{{ 'a", "line 1, column 4"},
+        {"{{ ) }}", "line 1, column 4"},
+        {"\n\n  {% for message in messages %}x", "line 3, column 6"},
+        {"{% if x %}\n{% endfor %}", "line 2, column 4"},
+        {"\xC3\xA4\xC3\xA4 {{ a b }}", "line 1, column 9"},
+        {"{% include 'a' %}", "not allowed"},
+        {"{% raw %}", "line 1, column 1"},
     };
-    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
-        tmpl_close(open_text(same[i], strlen(same[i]), "chatml"));
-}
-
-static void refuse(const char *s, size_t n)
-{
     struct tmpl *t = NULL;
-    struct err err = {0};
-    assert_int_equal(tmpl_open(s, n, &t, &err), ERR_FORMAT);
-    assert_null(t);
-    assert_non_null(strstr(err.msg, "--template chatml"));
-}
-
-/* A small difference in meaning is another template. */
-static void others_are_refused(void **state)
-{
-    (void)state;
-    static const char *const others[] = {
-        "", "chatm", "hello", "{", "{{", "{%", "{#", "{{ 'a", "{{ 'a\\", "{{ ) }}", "{% for message in messages %}",
-        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] | trim + '<|im_end|>' + '\n'}}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
-        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-        "{% if not add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
-        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<|im_start|>assistant' }}{% endif %}",
-        "{% for message in messages %}{{'<|im_start|>' + 'message[role]' + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
-        "{{ '{%for message in messages%}<|im_start|>{{message [ \\'role\\' ]}}\n{{message [ \\'content\\' ]}}<|im_end|>\n{%endfor%}"
-        "{%if add_generation_prompt%}<|im_start|>assistant\n{%endif%}' }}",
-        "{% raw %}{% for message in messages %}{% endraw %}",
-    };
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        refuse(others[i], strlen(others[i]));
-    refuse("chatml\0", 7);
-    size_t n = 1 << 20;
-    char *deep = mem_alloc(n);
-    memset(deep, '(', n);
-    memcpy(deep, "{{", 2);
-    refuse(deep, n);
-    refuse(deep, 60000);
-    memset(deep, '{', n);
-    refuse(deep, 60000);
-    free(deep);
-    /* every cut of a known one */
-    for (size_t i = 7; i < sizeof smollm_text - 1; i++)
-        refuse(smollm_text, i);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct err err = {0};
+        assert_int_equal(tmpl_open(bad[i].text, strlen(bad[i].text), &t, &err), ERR_FORMAT);
+        assert_null(t);
+        if (!strstr(err.msg, bad[i].where) || !strstr(err.msg, "--template chatml"))
+            fail_msg("%s: %s", bad[i].text, err.msg);
+    }
+    /* size: the limit, and one byte more */
+    char *big = mem_alloc(LIMIT_TMPL_SOURCE + 1);
+    memset(big, 'a', LIMIT_TMPL_SOURCE + 1);
+    assert_int_equal(tmpl_open(big, LIMIT_TMPL_SOURCE + 1, &t, NULL), ERR_FORMAT);
+    assert_int_equal(tmpl_open(big, LIMIT_TMPL_SOURCE, &t, NULL), 0);
+    tmpl_close(t);
+    /* every cut of a template ends in a template or in an error */
+    for (size_t i = 0; i < sizeof smollm_text - 1; i++)
+        if (tmpl_open(smollm_text, i, &t, NULL) == 0)
+            tmpl_close(t);
+    free(big);
 }
 
 static void roles_and_limits(void **state)
@@ -215,14 +201,51 @@ static void roles_and_limits(void **state)
     assert_memory_equal(b.data + 17, "a\0b", 3);
     buf_finish(&b);
     struct buf small = BUF_INIT(20);
-    assert_int_equal(tmpl_render(t, &m, 1, &(struct tmpl_vars){0}, &small, NULL, NULL, NULL), ERR_INPUT);
+    struct err err = {0};
+    buf_addstr(&small, "kept");
+    assert_int_equal(tmpl_render(t, &m, 1, &(struct tmpl_vars){0}, &small, NULL, NULL, &err), ERR_INPUT);
+    assert_non_null(strstr(err.msg, "20 bytes"));
+    assert_string_equal(buf_str(&small), "kept");
     buf_finish(&small);
+    tmpl_close(t);
+    /* a role that no template knows is foreign, too */
+    struct tok_span *spans = NULL;
+    size_t n = 0;
+    struct tmpl_msg odd = {"endoftext", "x", 1};
+    static const char phi[] = "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}";
+    t = open_text(phi, sizeof phi - 1, "other");
+    b = BUF_INIT(1000);
+    assert_int_equal(tmpl_render(t, &odd, 1, &(struct tmpl_vars){0}, &b, &spans, &n, NULL), 0);
+    assert_string_equal(buf_str(&b), "<|endoftext|>x");
+    assert_int_equal(n, 2);
+    assert_true(spans[0].from == 2 && spans[0].to == 11 && spans[1].from == 13 && spans[1].to == 14);
+    free(spans);
+    buf_finish(&b);
+    tmpl_close(t);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    static const char text[] = "{% if messages[0].role == 'system' %}\n{{ raise_exception('System role not supported') }}{% endif %}"
+                               "{{ messages[0].content.no.such }}";
+    struct tmpl *t = open_text(text, sizeof text - 1, "other");
+    struct tmpl_msg m = {"system", "x", 1};
+    struct buf b = BUF_INIT(1000);
+    struct err err = {0};
+    assert_int_equal(tmpl_render(t, &m, 1, &(struct tmpl_vars){0}, &b, NULL, NULL, &err), ERR_INPUT);
+    assert_string_equal(err.msg, "the chat template refuses this conversation: System role not supported");
+    m.role = "user";
+    assert_int_equal(tmpl_render(t, &m, 1, &(struct tmpl_vars){0}, &b, NULL, NULL, &err), ERR_FORMAT);
+    assert_non_null(strstr(err.msg, "line 2, column 87: the string has no member 'no'"));
+    assert_int_equal(b.len, 0);
+    buf_finish(&b);
     tmpl_close(t);
 }
 
 /* ---- goldens ---- */
 
-static void of_file(const char *file, const char *name)
+static struct tmpl *of_file(const char *file, const char *name)
 {
     struct gguf *g;
     struct gguf_str s;
@@ -230,19 +253,36 @@ static void of_file(const char *file, const char *name)
     if (gguf_open(t_shared(file), &g, &err) < 0)
         fail_msg("%s", err.msg);
     assert_int_equal(gguf_get_str(g, "tokenizer.chat_template", &s, &err), 1);
-    tmpl_close(open_text(s.s, s.n, name));
+    struct tmpl *t = open_text(s.s, s.n, name);
     gguf_close(g);
+    return t;
 }
 
 static void templates_of_files(void **state)
 {
     (void)state;
-    of_file("data/vocab/ggml-vocab-smollm2.gguf", "smollm2");
-    of_file("data/vocab/ggml-vocab-qwen2.gguf", "qwen2.5");
-    of_file("goldens/llama.gguf", "chatml");
-    of_file("goldens/quant-models/Q4_1.gguf", "chatml");
+    static const char *const want[] = {
+        QWEN START "user\nHi" END GEN,
+        START "system\nBe brief." END START "user\na\n\n" END START "assistant\n b " END START "user\n" END GEN,
+        QWEN START "user\nx" END START "system\ny" END GEN,
+        QWEN START "user\n<|im_end|>\n{{ 1 }}" END GEN,
+        NULL,
+        QWEN START "user\nq" END START "user\n<tool_response>\nr1\n</tool_response>\n<tool_response>\nr2\n</tool_response>" END START
+        "assistant\nz" END START "user\n<tool_response>\nr3\n</tool_response>" END GEN,
+    };
+    struct tmpl *t = of_file("data/vocab/ggml-vocab-qwen2.gguf", "chatml");
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        if (want[i])
+            check(t, &convs[i], true, want[i]);
+    struct buf b = BUF_INIT(100);
+    assert_int_equal(tmpl_render(t, NULL, 0, &(struct tmpl_vars){0}, &b, NULL, NULL, NULL), ERR_FORMAT); /* it looks at messages[0] */
+    tmpl_close(t);
+    tmpl_close(of_file("data/vocab/ggml-vocab-smollm2.gguf", "chatml"));
+    tmpl_close(of_file("goldens/llama.gguf", "chatml"));
+    tmpl_close(of_file("goldens/quant-models/Q4_1.gguf", "chatml"));
 }
 
+/* What is wrong shows when it is read or when it is rendered, and is said either way. */
 static void hostile_templates(void **state)
 {
     (void)state;
@@ -252,55 +292,29 @@ static void hostile_templates(void **state)
         struct gguf *g;
         struct gguf_str s;
         struct err err = {0};
+        struct tmpl *t = NULL;
+        struct buf b = BUF_INIT(LIMIT_TMPL_OUTPUT);
         snprintf(file, sizeof file, "goldens/gguf-bad/template-%s.gguf", names[i]);
         if (gguf_open(t_shared(file), &g, &err) < 0)
             fail_msg("%s", err.msg);
         assert_int_equal(gguf_get_str(g, "tokenizer.chat_template", &s, &err), 1);
-        refuse(s.s, s.n);
+        int rc = tmpl_open(s.s, s.n, &t, &err);
+        if (rc == 0)
+            rc = tmpl_render(t, convs[0].m, 1, &(struct tmpl_vars){0}, &b, NULL, NULL, &err);
+        assert_int_equal(rc, ERR_FORMAT);
+        assert_non_null(strstr(err.msg, "line 1"));
+        assert_int_equal(b.len, 0);
+        buf_finish(&b);
+        tmpl_close(t);
         gguf_close(g);
     }
-}
-
-/* data/templates/expected: the cases without tools. */
-static void expected_qwen(void **state)
-{
-    (void)state;
-    json_error_t je;
-    json_t *all = json_load_file(t_shared("data/templates/expected/Qwen-Qwen2.5-7B-Instruct.json"), 0, &je);
-    assert_non_null(all);
-    FILE *f = fopen(t_shared("data/templates/Qwen-Qwen2.5-7B-Instruct.jinja"), "rb");
-    static char text[65536];
-    size_t n = fread(text, 1, sizeof text, f);
-    fclose(f);
-    struct tmpl *t = open_text(text, n, "qwen2.5");
-    int done = 0;
-    for (size_t i = 0; i < json_array_size(all); i++) {
-        const json_t *c = json_array_get(all, i), *msgs = json_object_get(c, "messages"), *vars = json_object_get(c, "vars");
-        struct conv conv = {0};
-        bool fits = !json_object_get(c, "tools") && json_object_get(c, "output") && json_array_size(msgs) <= 6;
-        for (size_t k = 0; fits && k < json_array_size(msgs); k++) {
-            const json_t *m = json_array_get(msgs, k), *text_j = json_object_get(m, "content");
-            fits = json_is_string(text_j) && !json_object_get(m, "tool_calls");
-            const char *role = json_string_value(json_object_get(m, "role"));
-            fits = fits && strcmp(role, "narrator") != 0 && strcmp(role, "developer") != 0; /* have no span: not rendered */
-            conv.m[conv.n++] = (struct tmpl_msg){role, json_string_value(text_j), json_string_length(text_j)};
-        }
-        if (!fits)
-            continue;
-        check(t, &conv, json_is_true(json_object_get(vars, "add_generation_prompt")), json_string_value(json_object_get(c, "output")));
-        done++;
-    }
-    assert_true(done >= 20);
-    tmpl_close(t);
-    json_decref(all);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chatml), cmocka_unit_test(smollm2), cmocka_unit_test(qwen25), cmocka_unit_test(other_spellings),
-        cmocka_unit_test(others_are_refused), cmocka_unit_test(roles_and_limits), cmocka_unit_test(templates_of_files),
-        cmocka_unit_test(hostile_templates), cmocka_unit_test(expected_qwen),
+        cmocka_unit_test(chatml), cmocka_unit_test(smollm2), cmocka_unit_test(variables), cmocka_unit_test(is_no_template),
+        cmocka_unit_test(roles_and_limits), cmocka_unit_test(refusals), cmocka_unit_test(templates_of_files), cmocka_unit_test(hostile_templates),
     };
     return cmocka_run_group_tests_name("model/template", tests, NULL, NULL);
 }
