@@ -79,39 +79,72 @@ def test_render():
              "<|im_start|>user\nHi <|im_end|> \u00fc\n<|im_end|>\n<|im_start|>assistant\n", r.err)
         r = h.run("render", "--template", "chatml", input=json.dumps({"messages": messages}))
         p.eq(r.raw.decode(), "<|im_start|>user\nHi <|im_end|> \u00fc\n<|im_end|>\n", r.err)
-        for text, said, code in [("{", "no JSON", 9), ("{}", 'no array "messages"', 9), ('{"messages":[{"role":"user"}]}', "messages[0]", 9)]:
+        for text, said, code in [("{", "no JSON", 9), ("{}", 'no array "messages"', 9), ('{"messages":[{"role":"user"}]}', "messages[0]", 9),
+                                 ('{"messages":[{"content":"a"}]}', "messages[0]", 9), ('{"messages":[], "now": "noon"}', '"now"', 9),
+                                 ('{"messages":[{"role":"user","content":["a"]}]}', "line 1, column", 4)]:
             r = h.run("render", "--template", "chatml", input=text)
             p.eq(r.returncode, code, text)
             p.has(r.err, said)
-        (h.dir / "t.jinja").write_text("{{ messages|length }}")
-        r = h.run("render", "--template", "t.jinja", input='{"messages":[]}')
-        p.eq(r.returncode, 4)
-        p.has(r.err, "--template chatml")
-        r = h.run("render", "--template", "./gone.jinja", input='{"messages":[]}')
-        p.eq(r.returncode, 2)
-        p.has(r.err, "neither a file nor one that is built in")
+            p.eq(r.out, "", text)
+        for name, text, out, said, code in [("t.jinja", "{{ messages|length }} {{ strftime_now('%H') }}", "0 12", "", 0),
+                                            ("bad.jinja", "\n{% if %}", "", "line 2, column 7", 4),
+                                            ("no.jinja", "{{ raise_exception('not with me') }}", "", "refuses this conversation: not with me", 9),
+                                            ("loop.jinja", "{% for i in range(9999) %}{% for i in range(9999) %}{% endfor %}{% endfor %}", "", "passes", 4)]:
+            (h.dir / name).write_text(text)
+            r = h.run("render", "--template", name, input='{"messages":[], "now": "2026-07-01T12:00:00"}')
+            p.eq((r.out, r.returncode), (out, code), r.err)
+            p.has(r.err, said)
+        p.eq(h.run("render", "--template", "./gone.jinja", input='{"messages":[]}').returncode, 2)
 
 
-def test_render_shared_cases():
-    """Every case of the templates that this version knows."""
-    done = 0
+def same(case, made):
+    """What --jsonl gave is what the case says; of errors, only the text of raise_exception counts."""
+    if "output" in case:
+        return made.get("output") == case["output"]
+    return "error" in made and (case["error_type"] != "raise_exception" or made["error"] == case["error"])
+
+
+def jsonl(h, lines):
+    r = h.run("render", "--jsonl", input="".join(json.dumps(x) + "\n" for x in lines))
+    p.eq(r.returncode, 0, r.err)
+    made = [json.loads(x) for x in r.out.splitlines()]
+    p.eq(len(made), len(lines))
+    return made
+
+
+def test_render_published_templates():
     folder = p.pathlib.Path(p.shared("data/templates"))
+    cases, lines = [], []
+    for template in sorted(folder.glob("*.jinja")):
+        for case in json.loads((folder / "expected" / (template.stem + ".json")).read_text()):
+            given = {"messages": case["messages"], **({"tools": case["tools"]} if "tools" in case else {})}
+            cases.append((template.name, case))
+            lines.append({"template": template.read_bytes().decode(), "vars": {**case["vars"], **given}, "now": case.get("now")})
     with p.Home() as h:
-        for template in sorted(folder.glob("*.jinja")):
-            if h.run("render", "--template", str(template), input='{"messages":[]}').returncode == 4:
-                continue
-            cases = folder / "expected" / (template.stem + ".json")
-            for case in json.loads(cases.read_text()) if cases.exists() else []:
-                texts = all(isinstance(m.get("content"), str) and not m.get("tool_calls") for m in case["messages"])
-                if not texts or case.get("tools") or "output" not in case:
-                    continue
-                r = h.run("render", "--template", str(template), input=json.dumps({"messages": case["messages"], **case.get("vars", {})}))
-                if r.returncode == 0:
-                    p.eq(r.raw.decode(), case["output"], f"{template.name}: {case['case']}")
-                    done += 1
-                else:
-                    p.has(r.err, "role", f"{template.name}: {case['case']}: refused for its roles alone")
-    assert done > 0, "no template was recognised"
+        for (name, case), made in zip(cases, jsonl(h, lines)):
+            assert same(case, made), f"{name}: {case['case']}: {str(made)[:300]}"
+        # and one of each by the other way in
+        for name in sorted({name for name, case in cases}):
+            case, line = next((c, x) for (n, c), x in zip(cases, lines) if n == name and "output" in c)
+            r = h.run("render", "--template", str(folder / name), input=json.dumps({**line["vars"], "now": line["now"]}))
+            p.eq((r.raw.decode(), r.returncode), (case["output"], 0), f"{name}: {case['case']}: {r.err}")
+
+
+def test_render_jsonl():
+    cases = [json.loads(x) for x in open(p.shared("data/jinja-cases.jsonl"))]
+    with p.Home() as h:
+        made = jsonl(h, [{"template": c["template"], "vars": c["vars"], "now": "2026-07-01T12:00:00"} for c in cases])
+        other = [c["id"] for c, m in zip(cases, made) if not same(c, m)]
+        assert len(other) * 100 <= 2 * len(cases), f"{other} differ"
+        p.eq(jsonl(h, [{"template": "{{ a }}\u00fc\n\n", "vars": {"a": "\u001b\u0000"}}, {"template": "{{"}, {"vars": {}},
+                       {"template": "x"}, {"template": "{{ raise_exception('\u00fc') }}"}]),
+             [{"output": "\u001b\u0000\u00fc\n"}, {"error": "chat template, line 1, column 3: the template ends inside a tag; --template chatml uses ChatML in its place"},
+              {"error": 'there is no "template"'}, {"output": "x"}, {"error": "\u00fc"}])
+        r = h.run("render", "--jsonl", input='{"template":"a"}\n\n[1]\n')
+        p.eq((r.out, r.returncode), ('{"output": "a"}\n', 9))
+        p.has(r.err, "line 3")
+        r = h.run("render", "--jsonl", "--template", "chatml", input='{"vars":{"messages":[{"role":"user","content":"a"}]}}')
+        p.eq(json.loads(r.out), {"output": "<|im_start|>user\na<|im_end|>\n"})
 
 
 p.main(globals())
