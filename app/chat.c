@@ -22,7 +22,7 @@
 #include "base/mem.h"
 
 #define SAVE_MS 250    /* text waits at most so long */
-#define RETRY_MS 1000  /* after a failure to save */
+#define RETRY_MS 300   /* after a failure to save */
 #define LOCK_MS 50     /* another program's lock is waited for in the middle of an answer */
 #define END_LOCK_MS 1000
 #define PATIENT_MS 5000

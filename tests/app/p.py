@@ -9,6 +9,7 @@ import pathlib
 import pty
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -21,6 +22,9 @@ HADAL = os.environ["HADAL"]
 SRC = pathlib.Path(os.environ.get("SRCDIR", pathlib.Path(__file__).resolve().parents[2]))
 SHARED = pathlib.Path(os.environ["HADAL_SHARED"]) if os.environ.get("HADAL_SHARED") not in (None, "", "none") else None
 TIMEOUT = 60
+# Run in the background of a plain shell, the tests inherit ignored signals, and hadal rightly leaves those ignored.
+for sig in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(sig, signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL)
 
 
 class Skip(Exception):

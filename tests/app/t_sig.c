@@ -95,6 +95,8 @@ static void faults(void **state)
 
 int main(void)
 {
+    /* In the background of a plain shell it would be ignored, and stay so. */
+    signal(SIGINT, SIG_DFL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(taken_in_order),
         cmocka_unit_test(without_a_terminal),
