@@ -203,9 +203,6 @@ void act_quantize(struct act *a, enum isa isa, int t0, int t1, int c0, int c1)
     isa_of(isa)->quantize(a, t0, t1, c0, c1);
 }
 
-/* Packed weights are unpacked in groups of panels, so that a panel of activations serves several while it is in the nearest cache. */
-enum { GROUP_PANELS = 4, GROUP_BYTES = 256 * 1024 };
-
 void act_quantize_from(struct act *a, enum isa isa, int t0, int t1, int c0, int c1, const float *src, int ld)
 {
     struct act other = *a;
@@ -214,6 +211,9 @@ void act_quantize_from(struct act *a, enum isa isa, int t0, int t1, int c0, int 
     act_quantize(&other, isa, t0, t1, c0, c1);
 }
 
+/* Packed weights are unpacked in groups of panels, so that a panel of activations serves several while it is in the nearest cache. */
+enum { GROUP_PANELS = 4, GROUP_BYTES = 256 * 1024 };
+
 size_t mat_scratch_bytes(enum isa isa, int max_cols, int max_tokens)
 {
     (void)max_tokens;
@@ -221,7 +221,7 @@ size_t mat_scratch_bytes(enum isa isa, int max_cols, int max_tokens)
     size_t cols = ((size_t)max_cols + 255) / 256 * 256;
     size_t floats = cols * 4 * (MAT_PANEL + 1); /* a decoded panel, a row; more than scalar rows with their scales */
     size_t unpacked = 0;
-    if (v->tile) { /* a panel is at most 20 bytes a column and row: Q6_K */
+    if (v->tile) { /* no type takes more than Q6_K: 20 bytes a column of a panel */
         size_t panel = v->unpacked_bytes(Q_Q6_K, (int)cols) * (size_t)(MAT_PANEL / v->tile);
         unpacked = panel * GROUP_PANELS < GROUP_BYTES ? panel * GROUP_PANELS : panel > GROUP_BYTES ? panel : GROUP_BYTES;
     }
@@ -316,7 +316,7 @@ void mat_mul(const struct mat *m, const struct act *a, int r0, int r1, float *y,
         return;
     struct job w = {m, a, isa_of(m->isa), r0, r1, y + (r0 - y_row0), ldy, bias ? bias + r0 : NULL};
     enum mat_layout layout = mat_layout(m->isa, m->type);
-    if (layout == MAT_TILES && a->n <= w.isa->fused)
+    if (layout == MAT_TILES && a->n <= w.isa->fused_max(m->type))
         w.isa->fused_product(m, a, r0, r1, w.y, ldy, w.bias);
     else if (layout == MAT_TILES)
         mul_unpacked(&w, scratch);

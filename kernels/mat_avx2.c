@@ -94,7 +94,7 @@ INLINE __m256 load_half(const uint8_t *p)
 /* The scales of a block, ready to be taken apart. */
 struct head {
     __m256 d, m;        /* m: minimum, or what minima are multiplied by */
-    __m256i s[4], n[2]; /* bytes of scales and minima */
+    __m256i s[4], n[2]; /* bytes of scales and minima, the first group in front */
 };
 
 INLINE void read_head(enum qtype type, const uint8_t *p, struct head *h)
@@ -117,11 +117,23 @@ INLINE void read_head(enum qtype type, const uint8_t *p, struct head *h)
     }
 }
 
-/* Scale (its half `half`) and minimum of block `s` of 32. All products are exact. */
+/* Brings the scales of a block's second group to where the first group's were. */
+INLINE void next_group(enum qtype type, struct head *h)
+{
+    if (type == Q_Q6_K) {
+        h->s[0] = h->s[2];
+        h->s[1] = h->s[3];
+    } else {
+        h->s[0] = h->s[1];
+        h->n[0] = h->n[1];
+    }
+}
+
+/* Scale (its half `half`) and minimum of block `s` of 32 of the group. All products are exact. */
 INLINE __m256 scale_of(enum qtype type, const struct head *h, int s, int half)
 {
     if (type == Q_Q4_K || type == Q_Q5_K) {
-        __m256i v = _mm256_and_si256(_mm256_srli_epi32(h->s[s / 4], 8 * (s % 4)), _mm256_set1_epi32(255));
+        __m256i v = _mm256_and_si256(_mm256_srli_epi32(h->s[0], 8 * s), _mm256_set1_epi32(255));
         return _mm256_mul_ps(h->d, _mm256_cvtepi32_ps(v));
     }
     if (type == Q_Q6_K) {
@@ -134,7 +146,7 @@ INLINE __m256 scale_of(enum qtype type, const struct head *h, int s, int half)
 INLINE __m256 min_of(enum qtype type, const struct head *h, int s)
 {
     if (type == Q_Q4_K || type == Q_Q5_K) {
-        __m256i v = _mm256_and_si256(_mm256_srli_epi32(h->n[s / 4], 8 * (s % 4)), _mm256_set1_epi32(255));
+        __m256i v = _mm256_and_si256(_mm256_srli_epi32(h->n[0], 8 * s), _mm256_set1_epi32(255));
         return _mm256_mul_ps(h->m, _mm256_cvtepi32_ps(v));
     }
     return h->m;
@@ -284,10 +296,15 @@ INLINE void fused_n(enum qtype type, const int n, const uint8_t *p, const uint32
         acc[j] = _mm256_setzero_ps();
     for (int b = 0; b < blocks; b++, p += TILE * f.bytes) {
         struct head h;
+        const uint8_t *codes = p + TILE * f.codes;
         read_head(type, p, &h);
-        UNROLL
-        for (int u = 0; u < f.units; u++, x += f.subs * ACT_WORDS * n)
-            fused_unit(type, n, p + TILE * f.codes, &h, u, x, acc);
+        for (int g = 0; g < f.groups; g++, codes += TILE * f.group) {
+            UNROLL
+            for (int u = 0; u < f.units; u++, x += f.subs * ACT_WORDS * n)
+                fused_unit(type, n, codes, &h, u, x, acc);
+            if (f.groups > 1)
+                next_group(type, &h);
+        }
     }
     UNROLL
     for (int j = 0; j < n; j++)
@@ -297,7 +314,7 @@ INLINE void fused_n(enum qtype type, const int n, const uint8_t *p, const uint32
 INLINE void fused_run(enum qtype type, const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias)
 {
     size_t row_bytes = quant_row_bytes(type, m->cols);
-    int blocks = m->cols / 32 / (mat_form(type).units * mat_form(type).subs);
+    int blocks = mat_blocks(type, m->cols);
     for (int r = r0; r < r1; r += TILE, y += TILE, bias = bias ? bias + TILE : NULL) {
         const uint8_t *p = (const uint8_t *)m->data + (size_t)r * row_bytes;
         if (a->n == 1)
@@ -309,6 +326,12 @@ INLINE void fused_run(enum qtype type, const struct mat *m, const struct act *a,
         else
             fused_n(type, 4, p, a->q, blocks, y, ldy, r1 - r, bias);
     }
+}
+
+static int fused_max(enum qtype type)
+{
+    (void)type;
+    return FUSED;
 }
 
 static void fused_product(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias)
@@ -336,37 +359,48 @@ static size_t unpacked_bytes(enum qtype type, int cols)
     return (size_t)cols / 32 * (mat_form(type).min || mat_form(type).halves ? 320 : 288);
 }
 
-INLINE void unpack_type(enum qtype type, const uint8_t *p, int blocks, uint8_t *dst)
+INLINE uint8_t *unpack_unit(enum qtype type, const uint8_t *codes, const struct head *h, int u, uint8_t *dst)
 {
     const struct mat_form f = mat_form(type);
     const int size = f.min ? 320 : 288;
+    UNROLL
+    for (int i = 0; i < f.steps; i++) {
+        __m256i q[4];
+        read_step(type, codes, u, i, q);
+        UNROLL
+        for (int k = 0; k < f.slots; k++) {
+            int at = f.halves ? (i / 4 * 4 + k) * 160 + i % 4 * 32 : f.slots == f.subs ? k * size + 32 * i : 32 * (4 * k + i);
+            _mm256_store_si256((__m256i *)(dst + at), q[k]);
+        }
+    }
+    UNROLL
+    for (int s = 0; s < f.subs; s++) {
+        int block = u * f.subs + s;
+        if (f.halves) {
+            _mm256_store_ps((float *)(dst + s * 160 + 128), scale_of(type, h, block, 0));
+            _mm256_store_ps((float *)(dst + (s + 4) * 160 + 128), scale_of(type, h, block, 1));
+        } else {
+            _mm256_store_ps((float *)(dst + s * size + 256), scale_of(type, h, block, 0));
+            if (f.min)
+                _mm256_store_ps((float *)(dst + s * size + 288), min_of(type, h, block));
+        }
+    }
+    return dst + (f.halves ? 1280 : f.subs * size);
+}
+
+INLINE void unpack_type(enum qtype type, const uint8_t *p, int blocks, uint8_t *dst)
+{
+    const struct mat_form f = mat_form(type);
     for (int b = 0; b < blocks; b++, p += TILE * f.bytes) {
         struct head h;
+        const uint8_t *codes = p + TILE * f.codes;
         read_head(type, p, &h);
-        UNROLL
-        for (int u = 0; u < f.units; u++) {
+        for (int g = 0; g < f.groups; g++, codes += TILE * f.group) {
             UNROLL
-            for (int i = 0; i < f.steps; i++) {
-                __m256i q[4];
-                read_step(type, p + TILE * f.codes, u, i, q);
-                UNROLL
-                for (int k = 0; k < f.slots; k++) {
-                    int at = f.halves ? (i / 4 * 4 + k) * 160 + i % 4 * 32 : f.slots == f.subs ? k * size + 32 * i : 32 * (4 * k + i);
-                    _mm256_store_si256((__m256i *)(dst + at), q[k]);
-                }
-            }
-            UNROLL
-            for (int s = 0; s < f.subs; s++) {
-                if (f.halves) {
-                    _mm256_store_ps((float *)(dst + s * 160 + 128), scale_of(type, &h, u * f.subs + s, 0));
-                    _mm256_store_ps((float *)(dst + (s + 4) * 160 + 128), scale_of(type, &h, u * f.subs + s, 1));
-                } else {
-                    _mm256_store_ps((float *)(dst + s * size + 256), scale_of(type, &h, u * f.subs + s, 0));
-                    if (f.min)
-                        _mm256_store_ps((float *)(dst + s * size + 288), min_of(type, &h, u * f.subs + s));
-                }
-            }
-            dst += f.halves ? 1280 : f.subs * size;
+            for (int u = 0; u < f.units; u++)
+                dst = unpack_unit(type, codes, &h, u, dst);
+            if (f.groups > 1)
+                next_group(type, &h);
         }
     }
 }
@@ -375,8 +409,8 @@ static void unpack(enum qtype type, const uint8_t *p, int cols, uint8_t *dst)
 {
     switch (type) {
 #define CASE(t)                                                                     \
-    case t:                                                                         \
-        unpack_type(t, p, cols / 32 / (mat_form(t).units * mat_form(t).subs), dst); \
+    case t:                                                \
+        unpack_type(t, p, mat_blocks(t, cols), dst); \
         break;
         MAT_INTEGER_CASES(CASE)
 #undef CASE
@@ -570,7 +604,7 @@ static void float_product(enum qtype type, const void *p, const float *x, int ld
 }
 
 const struct mat_isa mat_avx2 = {
-    .tile = TILE, .panel = PANEL, .fused = FUSED, .few = 2, .float_panel = FLOAT_PANEL, .halves = true,
-    .quantize = quantize, .fused_product = fused_product, .unpacked_bytes = unpacked_bytes, .unpack = unpack, .product = product,
+    .tile = TILE, .panel = PANEL,  .few = 2, .float_panel = FLOAT_PANEL, .halves = true,
+    .quantize = quantize, .fused_max = fused_max, .fused_product = fused_product, .unpacked_bytes = unpacked_bytes, .unpack = unpack, .product = product,
     .float_few = float_few, .float_product = float_product,
 };

@@ -20,8 +20,8 @@
 #define UNROLL _Pragma("GCC unroll 16")
 
 enum {
-    PANEL = 12,      /* tokens of a register tile */
-    FUSED = 4,       /* most tokens that are multiplied while unpacking */
+    PANEL = 12,  /* tokens of a register tile */
+    FUSED = 8,   /* most tokens that are multiplied while unpacking: 2 * 8 integer and 8 float sums */
 };
 
 /* ---- activations ---- */
@@ -124,8 +124,8 @@ INLINE __m512 load_half(const uint8_t *p)
 
 /* The scales of a block, ready to be taken apart. */
 struct head {
-    __m512 d, m;      /* m: minimum, or what minima are multiplied by */
-    __m512i s[4], n[2]; /* bytes of scales and minima */
+    __m512 d, m;        /* m: minimum, or what minima are multiplied by */
+    __m512i s[4], n[2]; /* bytes of scales and minima, the first group in front */
 };
 
 INLINE void read_head(enum qtype type, const uint8_t *p, struct head *h)
@@ -148,11 +148,23 @@ INLINE void read_head(enum qtype type, const uint8_t *p, struct head *h)
     }
 }
 
-/* Scale (its half `half`) and minimum of block `s` of 32. All products are exact. */
+/* Brings the scales of a block's second group to where the first group's were. */
+INLINE void next_group(enum qtype type, struct head *h)
+{
+    if (type == Q_Q6_K) {
+        h->s[0] = h->s[2];
+        h->s[1] = h->s[3];
+    } else {
+        h->s[0] = h->s[1];
+        h->n[0] = h->n[1];
+    }
+}
+
+/* Scale (its half `half`) and minimum of block `s` of 32 of the group. All products are exact. */
 INLINE __m512 scale_of(enum qtype type, const struct head *h, int s, int half)
 {
     if (type == Q_Q4_K || type == Q_Q5_K) {
-        __m512i v = _mm512_and_si512(_mm512_srli_epi32(h->s[s / 4], (unsigned)(8 * (s % 4))), _mm512_set1_epi32(255));
+        __m512i v = _mm512_and_si512(_mm512_srli_epi32(h->s[0], (unsigned)(8 * s)), _mm512_set1_epi32(255));
         return _mm512_mul_ps(h->d, _mm512_cvtepi32_ps(v));
     }
     if (type == Q_Q6_K) {
@@ -165,7 +177,7 @@ INLINE __m512 scale_of(enum qtype type, const struct head *h, int s, int half)
 INLINE __m512 min_of(enum qtype type, const struct head *h, int s)
 {
     if (type == Q_Q4_K || type == Q_Q5_K) {
-        __m512i v = _mm512_and_si512(_mm512_srli_epi32(h->n[s / 4], (unsigned)(8 * (s % 4))), _mm512_set1_epi32(255));
+        __m512i v = _mm512_and_si512(_mm512_srli_epi32(h->n[0], (unsigned)(8 * s)), _mm512_set1_epi32(255));
         return _mm512_mul_ps(h->m, _mm512_cvtepi32_ps(v));
     }
     return h->m;
@@ -234,17 +246,22 @@ INLINE __mmask16 rows_mask(int n)
 
 /* ---- fused: up to FUSED tokens ---- */
 
-/* One unit of one tile block times N tokens. x: the record of the unit's first block of 32. */
+/*
+ * One unit of one tile block times n tokens. x: the record of the unit's first block of 32. Two slots of one block have sums of their own
+ * as long as there are few chains to fill the pipeline with.
+ */
 INLINE void fused_unit(enum qtype type, const int n, const uint8_t *codes, const struct head *h, int u, const uint32_t *x, __m512 *acc)
 {
     const struct mat_form f = mat_form(type);
+    const bool split = f.slots > f.subs && n <= 4;
+    const int sums = split ? f.slots : f.subs;
     __m512i dot[4][FUSED];
     UNROLL
     for (int i = 0; i < f.steps; i++) {
         __m512i q[4];
         if (i == 0 || (f.halves && i == 4)) {
             UNROLL
-            for (int k = 0; k < f.slots; k++)
+            for (int k = 0; k < sums; k++)
                 UNROLL
                 for (int j = 0; j < n; j++) {
                     const uint32_t *rec = x + (f.slots == f.subs ? k : 0) * ACT_WORDS * n + j;
@@ -259,7 +276,8 @@ INLINE void fused_unit(enum qtype type, const int n, const uint8_t *codes, const
             UNROLL
             for (int j = 0; j < n; j++) {
                 const uint32_t *rec = f.slots == f.subs ? x + (k * ACT_WORDS + i) * n : x + (4 * k + i) * n;
-                dot[k][j] = _mm512_dpbusd_epi32(dot[k][j], q[k], bcast(rec + j));
+                int sum = k < sums ? k : 0;
+                dot[sum][j] = _mm512_dpbusd_epi32(dot[sum][j], q[k], bcast(rec + j));
             }
         if (f.halves && i % 4 == 3) {
             UNROLL
@@ -279,7 +297,7 @@ INLINE void fused_unit(enum qtype type, const int n, const uint8_t *codes, const
         __m512 scale = scale_of(type, h, u * f.subs + s, 0), min = f.min ? min_of(type, h, u * f.subs + s) : scale;
         UNROLL
         for (int j = 0; j < n; j++) {
-            __m512i sum = f.slots > f.subs ? _mm512_add_epi32(dot[0][j], dot[1][j]) : dot[s][j];
+            __m512i sum = split ? _mm512_add_epi32(dot[0][j], dot[1][j]) : dot[s][j];
             acc[j] = add_scaled(acc[j], sum, scale, rec + ACT_D * n + j);
             if (f.min)
                 acc[j] = _mm512_fmadd_ps(min, bcast_f(rec + ACT_DSUM * n + j), acc[j]);
@@ -297,10 +315,15 @@ INLINE void fused_n(enum qtype type, const int n, const uint8_t *p, const uint32
         acc[j] = _mm512_setzero_ps();
     for (int b = 0; b < blocks; b++, p += 16 * f.bytes) {
         struct head h;
+        const uint8_t *codes = p + 16 * f.codes;
         read_head(type, p, &h);
-        UNROLL
-        for (int u = 0; u < f.units; u++, x += f.subs * ACT_WORDS * n)
-            fused_unit(type, n, p + 16 * f.codes, &h, u, x, acc);
+        for (int g = 0; g < f.groups; g++, codes += 16 * f.group) {
+            UNROLL
+            for (int u = 0; u < f.units; u++, x += f.subs * ACT_WORDS * n)
+                fused_unit(type, n, codes, &h, u, x, acc);
+            if (f.groups > 1)
+                next_group(type, &h);
+        }
     }
     UNROLL
     for (int j = 0; j < n; j++)
@@ -318,37 +341,48 @@ static size_t unpacked_bytes(enum qtype type, int cols)
     return (size_t)cols / 32 * (mat_form(type).min || mat_form(type).halves ? 640 : 576);
 }
 
-INLINE void unpack_type(enum qtype type, const uint8_t *p, int blocks, uint8_t *dst)
+INLINE uint8_t *unpack_unit(enum qtype type, const uint8_t *codes, const struct head *h, int u, uint8_t *dst)
 {
     const struct mat_form f = mat_form(type);
     const int size = f.min ? 640 : 576;
+    UNROLL
+    for (int i = 0; i < f.steps; i++) {
+        __m512i q[4];
+        read_step(type, codes, u, i, q);
+        UNROLL
+        for (int k = 0; k < f.slots; k++) {
+            int at = f.halves ? (i / 4 * 4 + k) * 320 + i % 4 * 64 : f.slots == f.subs ? k * size + 64 * i : 64 * (4 * k + i);
+            _mm512_store_si512(dst + at, q[k]);
+        }
+    }
+    UNROLL
+    for (int s = 0; s < f.subs; s++) {
+        int block = u * f.subs + s;
+        if (f.halves) {
+            _mm512_store_ps(dst + s * 320 + 256, scale_of(type, h, block, 0));
+            _mm512_store_ps(dst + (s + 4) * 320 + 256, scale_of(type, h, block, 1));
+        } else {
+            _mm512_store_ps(dst + s * size + 512, scale_of(type, h, block, 0));
+            if (f.min)
+                _mm512_store_ps(dst + s * size + 576, min_of(type, h, block));
+        }
+    }
+    return dst + (f.halves ? 2560 : f.subs * size);
+}
+
+INLINE void unpack_type(enum qtype type, const uint8_t *p, int blocks, uint8_t *dst)
+{
+    const struct mat_form f = mat_form(type);
     for (int b = 0; b < blocks; b++, p += 16 * f.bytes) {
         struct head h;
+        const uint8_t *codes = p + 16 * f.codes;
         read_head(type, p, &h);
-        UNROLL
-        for (int u = 0; u < f.units; u++) {
+        for (int g = 0; g < f.groups; g++, codes += 16 * f.group) {
             UNROLL
-            for (int i = 0; i < f.steps; i++) {
-                __m512i q[4];
-                read_step(type, p + 16 * f.codes, u, i, q);
-                UNROLL
-                for (int k = 0; k < f.slots; k++) {
-                    int at = f.halves ? (i / 4 * 4 + k) * 320 + i % 4 * 64 : f.slots == f.subs ? k * size + 64 * i : 64 * (4 * k + i);
-                    _mm512_store_si512(dst + at, q[k]);
-                }
-            }
-            UNROLL
-            for (int s = 0; s < f.subs; s++) {
-                if (f.halves) {
-                    _mm512_store_ps(dst + s * 320 + 256, scale_of(type, &h, u * f.subs + s, 0));
-                    _mm512_store_ps(dst + (s + 4) * 320 + 256, scale_of(type, &h, u * f.subs + s, 1));
-                } else {
-                    _mm512_store_ps(dst + s * size + 512, scale_of(type, &h, u * f.subs + s, 0));
-                    if (f.min)
-                        _mm512_store_ps(dst + s * size + 576, min_of(type, &h, u * f.subs + s));
-                }
-            }
-            dst += f.halves ? 2560 : f.subs * size;
+            for (int u = 0; u < f.units; u++)
+                dst = unpack_unit(type, codes, &h, u, dst);
+            if (f.groups > 1)
+                next_group(type, &h);
         }
     }
 }
@@ -357,8 +391,8 @@ static void unpack(enum qtype type, const uint8_t *p, int cols, uint8_t *dst)
 {
     switch (type) {
 #define CASE(t)                                                                     \
-    case t:                                                                         \
-        unpack_type(t, p, cols / 32 / (mat_form(t).units * mat_form(t).subs), dst);   \
+    case t:                                                \
+        unpack_type(t, p, mat_blocks(t, cols), dst); \
         break;
         MAT_INTEGER_CASES(CASE)
 #undef CASE
@@ -455,19 +489,36 @@ static void product(enum qtype type, const uint8_t *p, const uint32_t *x, int w,
 INLINE void fused_run(enum qtype type, const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias)
 {
     size_t row_bytes = quant_row_bytes(type, m->cols);
-    int blocks = m->cols / 32 / (mat_form(type).units * mat_form(type).subs);
+    int blocks = mat_blocks(type, m->cols);
     for (int r = r0; r < r1; r += MAT_PANEL, y += MAT_PANEL, bias = bias ? bias + MAT_PANEL : NULL) {
         const uint8_t *p = (const uint8_t *)m->data + (size_t)r * row_bytes;
         __mmask16 mask = rows_mask(r1 - r);
-        if (a->n == 1)
-            fused_n(type, 1, p, a->q, blocks, y, ldy, mask, bias);
-        else if (a->n == 2)
-            fused_n(type, 2, p, a->q, blocks, y, ldy, mask, bias);
-        else if (a->n == 3)
-            fused_n(type, 3, p, a->q, blocks, y, ldy, mask, bias);
-        else
-            fused_n(type, 4, p, a->q, blocks, y, ldy, mask, bias);
+        switch (a->n) {
+#define CASE(n)                                                              \
+    case n:                                                                  \
+        fused_n(type, n, p, a->q, blocks, y, ldy, mask, bias);               \
+        break;
+            CASE(1)
+            CASE(2)
+            CASE(3)
+            CASE(4)
+        default:
+            if (mat_form(type).subs > 2)
+                break;
+            switch (a->n) {
+                CASE(5)
+                CASE(6)
+                CASE(7)
+                CASE(8)
+            }
+#undef CASE
+        }
     }
+}
+
+static int fused_max(enum qtype type)
+{
+    return mat_form(type).subs > 2 ? 4 : FUSED;
 }
 
 static void fused_product(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias)
@@ -574,7 +625,7 @@ static void float_product(enum qtype type, const void *p, const float *x, int ld
 }
 
 const struct mat_isa mat_avx512 = {
-    .tile = 16, .panel = PANEL, .fused = FUSED, .few = 3, .float_panel = PANEL, .halves = true,
-    .quantize = quantize, .fused_product = fused_product, .unpacked_bytes = unpacked_bytes, .unpack = unpack, .product = product,
+    .tile = 16, .panel = PANEL,  .few = 3, .float_panel = PANEL, .halves = true,
+    .quantize = quantize, .fused_max = fused_max, .fused_product = fused_product, .unpacked_bytes = unpacked_bytes, .unpack = unpack, .product = product,
     .float_few = float_few, .float_product = float_product,
 };

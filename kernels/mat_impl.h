@@ -50,7 +50,6 @@ enum {
 struct mat_isa {
     int tile;        /* rows of a tile, 0: no tiles */
     int panel;       /* tokens of an activation panel */
-    int fused;       /* up to so many tokens are multiplied while unpacking */
     int few;         /* up to so many tokens are multiplied by float_few */
     int float_panel; /* most tokens of float_product */
     bool halves;     /* float products read F16 and BF16 themselves */
@@ -58,7 +57,8 @@ struct mat_isa {
     void (*quantize)(struct act *a, int t0, int t1, int c0, int c1);
     /* Every integer type of a level without tiles. */
     void (*rows)(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias, void *scratch);
-    /* Tiles [r0, r1) times a->n <= fused tokens. */
+    /* Tiles [r0, r1) times a->n <= fused_max tokens, multiplied while unpacking. */
+    int (*fused_max)(enum qtype type);
     void (*fused_product)(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, const float *bias);
     /* A tile as bytes with float scales, and its product with a record row of w tokens. */
     size_t (*unpacked_bytes)(enum qtype type, int cols);
@@ -92,37 +92,44 @@ static inline bool mat_is_integer(enum qtype t)
 }
 
 /*
- * How a kernel goes through a tile block: in units, which are what shares loads. A unit is `subs` blocks of 32 columns, read in `steps` of
- * `slots` vectors of codes: slot k is block k of the unit; if there are more slots than blocks, slots 0 and 1 are columns 0..15 and 16..31.
+ * How a kernel goes through a tile block. Blocks of 256 are two groups of 128 columns, others one. A group is made of units, which are what
+ * shares loads. A unit is `subs` blocks of 32 columns, read in `steps` of `slots` vectors of codes: slot k is block k of the unit; if there
+ * are more slots than blocks, slots 0 and 1 are columns 0..15 and 16..31.
  */
 struct mat_form {
-    int units, subs, steps, slots;
-    int bytes, codes; /* bytes a row; what of them is in front of the codes (planes of the nibble types included) */
-    int start;        /* the word of a record where integer sums start, 0: codes have no offset */
-    int bits;         /* of a code */
-    bool min, halves; /* a minimum a block; a scale for each 16 columns */
+    int groups, units, subs, steps, slots;
+    int bytes, codes, group; /* bytes a row of a block; of what is in front of the codes (planes of blocks of 32 included); of a group's codes */
+    int start;               /* the word of a record where integer sums start, 0: codes have no offset */
+    int bits;                /* of a code */
+    bool min, halves;        /* a minimum for each 32 columns; a scale for each 16 */
 };
 
 static inline __attribute__((always_inline)) struct mat_form mat_form(enum qtype type)
 {
     switch (type) {
     case Q_Q4_0:
-        return (struct mat_form){1, 1, 4, 2, 18, 2, ACT_N8, 4, false, false};
+        return (struct mat_form){1, 1, 1, 4, 2, 18, 2, 16, ACT_N8, 4, false, false};
     case Q_Q4_1:
-        return (struct mat_form){1, 1, 4, 2, 20, 4, 0, 4, true, false};
+        return (struct mat_form){1, 1, 1, 4, 2, 20, 4, 16, 0, 4, true, false};
     case Q_Q5_0:
-        return (struct mat_form){1, 1, 4, 2, 22, 6, ACT_N16, 5, false, false};
+        return (struct mat_form){1, 1, 1, 4, 2, 22, 6, 16, ACT_N16, 5, false, false};
     case Q_Q5_1:
-        return (struct mat_form){1, 1, 4, 2, 24, 8, 0, 5, true, false};
+        return (struct mat_form){1, 1, 1, 4, 2, 24, 8, 16, 0, 5, true, false};
     case Q_Q8_0:
-        return (struct mat_form){1, 1, 8, 1, 34, 2, ACT_N128, 8, false, false};
+        return (struct mat_form){1, 1, 1, 8, 1, 34, 2, 32, ACT_N128, 8, false, false};
     case Q_Q4_K:
-        return (struct mat_form){4, 2, 8, 2, 144, 16, 0, 4, true, false};
+        return (struct mat_form){2, 2, 2, 8, 2, 144, 16, 64, 0, 4, true, false};
     case Q_Q5_K:
-        return (struct mat_form){4, 2, 8, 2, 176, 16, 0, 5, true, false};
+        return (struct mat_form){2, 2, 2, 8, 2, 176, 16, 80, 0, 5, true, false};
     default: /* Q6_K */
-        return (struct mat_form){2, 4, 8, 4, 210, 18, ACT_H32, 6, false, true};
+        return (struct mat_form){2, 1, 4, 8, 4, 210, 18, 96, ACT_H32, 6, false, true};
     }
+}
+
+/* Tile blocks of a row. */
+static inline int mat_blocks(enum qtype type, int cols)
+{
+    return cols / 32 / (mat_form(type).groups * mat_form(type).units * mat_form(type).subs);
 }
 
 #define MAT_INTEGER_CASES(CASE) CASE(Q_Q4_0) CASE(Q_Q4_1) CASE(Q_Q5_0) CASE(Q_Q5_1) CASE(Q_Q8_0) CASE(Q_Q4_K) CASE(Q_Q5_K) CASE(Q_Q6_K)
