@@ -329,6 +329,8 @@ static int set_up(struct hist *h, struct err *err)
     }
     for (size_t i = 0; i < sizeof limit / sizeof limit[0]; i++)
         sqlite3_limit(h->db, limit[i].what, limit[i].at_most);
+    if (find_set_up(h) != SQLITE_OK)
+        return db_fail(h, sqlite3_errcode(h->db), err);
     return exec(h, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON;"
                    "PRAGMA synchronous = FULL", err);
 }
@@ -380,6 +382,14 @@ static char *directory_of(const struct hist *h)
     return mem_strndup(h->path, (size_t)(path_base(h->path) - h->path));
 }
 
+static bool can_write(const struct hist *h)
+{
+    char *dir = directory_of(h);
+    bool is = faccessat(AT_FDCWD, h->path, W_OK, AT_EACCESS) == 0 && faccessat(AT_FDCWD, dir, W_OK, AT_EACCESS) == 0;
+    free(dir);
+    return is;
+}
+
 /* Before SQLite has the file: makes it and the directories above it, or sets h->read_only (with the notice) where it cannot be written. */
 static int prepare_file(struct hist *h, bool *missing, struct err *err)
 {
@@ -392,7 +402,7 @@ static int prepare_file(struct hist *h, bool *missing, struct err *err)
             rc = err_set(err, ERR_HISTORY, "a directory stands where the history should be: %s", h->path);
         } else if (!S_ISREG(st.st_mode)) {
             rc = err_set(err, ERR_HISTORY, "not a regular file: %s", h->path);
-        } else if (!h->read_only && (faccessat(AT_FDCWD, h->path, W_OK, AT_EACCESS) < 0 || faccessat(AT_FDCWD, dir, W_OK, AT_EACCESS) < 0)) {
+        } else if (!h->read_only && !can_write(h)) {
             h->read_only = true;
             say(h, "history is read-only (%s), nothing new can be saved: %s", strerror(errno), h->path);
         }
@@ -459,6 +469,14 @@ static int connect_file(struct hist *h, bool own_place, bool missing, struct err
         h->read_only = true;
         say(h, "history was written by a newer hadal (schema %lld, this one knows %d), so it is open for reading only", (long long)version,
             HIST_SCHEMA_VERSION);
+    }
+    if (h->read_only && version < HIST_SCHEMA_VERSION && can_write(h)) { /* who only looks may do so after an update of the program, too */
+        rc = connect_as(h, TO_WRITE, &fresh, &version, err);
+        if (rc == 0)
+            rc = schema_upgrade(h, schema_steps, HIST_SCHEMA_VERSION, err);
+        if (rc != 0)
+            return rc;
+        version = HIST_SCHEMA_VERSION;
     }
     if (h->read_only && version < HIST_SCHEMA_VERSION)
         return err_set(err, ERR_HISTORY, "history has the older schema %lld and cannot be upgraded read-only: %s", (long long)version, h->path);

@@ -25,7 +25,7 @@ const char *hist_state_name(int state);
 const char *hist_kind_name(int kind);
 
 /* Opens (creates, migrates) the database; `path` NULL: $XDG_DATA_HOME/hadal/history.db. Marks answers whose writer is dead as interrupted.
- * read_only: nothing is written, not even that. A newer schema opens read-only with *notice set (owned by hist). */
+ * read_only: nothing is written, not even that (an older schema is brought up to date first, where it can be). A newer schema opens read-only with *notice set (owned by hist). */
 int hist_open(const char *path, bool read_only, struct hist **out, struct err *err);
 void hist_close(struct hist *h);
 const char *hist_path(const struct hist *h);
@@ -46,6 +46,19 @@ int hist_model_put(struct hist *h, const struct hist_model *m, int64_t *id, stru
 /* Strings are the caller's: hist_model_finish. 1: there, 0: none. */
 int hist_model_get(struct hist *h, int64_t id, struct hist_model *out, struct err *err);
 void hist_model_finish(struct hist_model *m);
+/* Models that answered, the one used last first, with what was measured last; 0: not known. */
+struct hist_usage {
+    struct hist_model model;
+    int64_t id, used_ms;
+    int runs;
+    double decode_tps, prefill_tps, load_ms;
+};
+struct hist_usages {
+    struct hist_usage *at;
+    size_t n;
+};
+int hist_models_used(struct hist *h, struct hist_usages *out, struct err *err);
+void hist_usages_finish(struct hist_usages *l);
 
 /* ---- sessions ---- */
 struct hist_session {
@@ -61,7 +74,10 @@ struct hist_session {
     int n_messages;    /* on all branches, system excluded */
     int n_branches;
     int64_t head;      /* node id, 0: empty */
+    int head_state;    /* enum hist_state of that, -1: empty */
     char *draft;
+    char *tags;        /* with a blank between, "" for none */
+    int64_t from_session, from_node; /* a fork's origin, 0: none; it may be gone */
 };
 void hist_session_finish(struct hist_session *s);
 
@@ -81,17 +97,45 @@ int hist_session_get(struct hist *h, int64_t id, struct hist_session *out, struc
  * occur in a title. "no such session" or "ambiguous" (naming up to three) otherwise. deleted: look among the deleted ones.
  */
 int hist_session_find(struct hist *h, const char *what, bool deleted, int64_t *id, struct err *err);
-/* Newest first; limit 0: all. */
+/* Newest first, archived ones left out; limit 0: all. */
 int hist_session_list(struct hist *h, bool deleted, int limit, struct hist_list *out, struct err *err);
+enum hist_which { HIST_ACTIVE, HIST_ARCHIVED, HIST_ALL, HIST_DELETED }; /* ALL: but the deleted ones */
+int hist_session_list_of(struct hist *h, enum hist_which which, int limit, struct hist_list *out, struct err *err);
+/* Pinned ones first; UPDATED as it comes from the database. Titles by letters without case. */
+enum hist_sort { HIST_BY_UPDATED, HIST_BY_CREATED, HIST_BY_TITLE, HIST_BY_MESSAGES, HIST_BY_MODEL, HIST_SORTS };
+const char *hist_sort_name(int sort); /* "updated"; NULL behind the last */
+void hist_list_sort(struct hist_list *l, enum hist_sort by);
+/*
+ * Which rows of a list a filter keeps, as one types: every word must begin a word of some message, or stand anywhere in the title,
+ * or begin a tag (one letter alone: title and tags). -word, tag:, model:, after:, before: as in hist_find, and is:pinned, is:archived.
+ */
+int hist_list_filter(struct hist *h, const char *words, const struct hist_list *l, bool *keep, struct err *err);
 /* Not by_user: a title that a person chose stays. */
 /* by_user: the title as it is. Else one made of the text, as of a first prompt. */
 int hist_session_rename(struct hist *h, int64_t id, const char *title, bool by_user, struct err *err);
 int hist_session_set_system(struct hist *h, int64_t id, const char *text, struct err *err); /* NULL: none */
 int hist_session_set_params(struct hist *h, int64_t id, const char *json, struct err *err);
+int hist_session_pin(struct hist *h, int64_t id, bool on, struct err *err);
+int hist_session_archive(struct hist *h, int64_t id, bool on, struct err *err); /* out of the lists until it is used again; still searched */
+/*
+ * A new session with the way to `node` (0: the head), its settings and its provenance; the origin is kept with it. title NULL: the same. What
+ * is copied is found by search only while the original is gone.
+ */
+int hist_session_fork(struct hist *h, int64_t id, int64_t node, const char *title, int64_t *fork, struct err *err);
 int hist_session_delete(struct hist *h, int64_t id, struct err *err);   /* can be undone for 30 days */
 int hist_session_undelete(struct hist *h, int64_t id, struct err *err);
 /* Really deletes what was deleted more than so long ago (0: all that is deleted); the text is in no byte of the file then. *n: sessions. */
 int hist_purge(struct hist *h, int64_t older_than_ms, int *n, struct err *err);
+/* Tags: 1 to 64 bytes, no blanks, no comma; a # in front is dropped; upper and lower case are the same. One that is there already, or is not: fine. */
+int hist_tag_add(struct hist *h, int64_t session, const char *tag, struct err *err);
+int hist_tag_remove(struct hist *h, int64_t session, const char *tag, struct err *err);
+struct hist_tags {
+    char **at;
+    size_t n;
+};
+/* session 0: all there are, the most used first. */
+int hist_tags_get(struct hist *h, int64_t session, struct hist_tags *out, struct err *err);
+void hist_tags_finish(struct hist_tags *t);
 int hist_draft_set(struct hist *h, int64_t session, const char *text, struct err *err); /* NULL: none */
 /* Moves the head to a node of the session (switching versions, editing earlier prompts). 0: before the first. */
 int hist_head_set(struct hist *h, int64_t session, int64_t node, struct err *err);
@@ -169,18 +213,30 @@ struct hist_hit {
     int64_t session, node;
     char uid[27];
     char *title, *snippet; /* hits between \x01 and \x02 in the snippet */
+    char *model;           /* that wrote it, or that the session has; NULL: none */
     enum hist_role role;
     int64_t created_ms;
 };
 struct hist_hits {
     struct hist_hit *at;
     size_t n;
+    bool more;   /* than `limit` */
+    bool newest; /* too many for ranking as one types: newest first */
 };
 void hist_hits_finish(struct hist_hits *l);
 /*
  * Words are ANDed, "a phrase" kept together, -word excluded (unless there are only such), a word* is a beginning; accents and case do not count.
+ * in:you, in:answer, in:thought, in:title say where; tag:NAME, model:NAME (a part of it), after:DATE, before:DATE (2026, 2026-06, 2026-06-14, today,
+ * yesterday; local time, `before` excludes it) say which, also with - in front; with such alone the newest messages come. What is none of these is a word.
  * Anything a person types is safe; CJK text is found by any substring. Best first; limit 0: all. Of each message the first MiB is searched.
  */
+struct hist_find {
+    const char *words;
+    int64_t session; /* 0: all */
+    int limit;
+    bool typing;     /* the last word may be a beginning; where very much is found, the newest comes first */
+};
+int hist_find(struct hist *h, const struct hist_find *f, struct hist_hits *out, struct err *err);
 int hist_search(struct hist *h, const char *words, int limit, struct hist_hits *out, struct err *err);
 
 /* ---- prompts typed before ---- */

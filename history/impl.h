@@ -9,7 +9,7 @@
 #include "history/hist.h"
 
 #define HIST_APPLICATION_ID 0x6861646c /* "hadl" */
-#define HIST_SCHEMA_VERSION 1
+#define HIST_SCHEMA_VERSION 2
 #define HIST_BUSY_MS 5000
 #define HIST_MAX_BYTES (256 << 20)                    /* the longest value (text of a message, a draft) */
 #define HIST_MAX_INDEXED (1 << 20)                    /* of each message, so much is searched */
@@ -30,6 +30,8 @@ enum sql_id {
     SQL_SESSION_PUT,
     SQL_SESSION_GET,
     SQL_SESSION_LIST,
+    SQL_SESSION_LIST_ARCHIVED,
+    SQL_SESSION_LIST_ALL,
     SQL_SESSION_LIST_DELETED,
     SQL_SESSION_NEWEST,
     SQL_SESSION_NEWEST_DELETED,
@@ -39,6 +41,8 @@ enum sql_id {
     SQL_SESSION_SYSTEM,
     SQL_SESSION_PARAMS,
     SQL_SESSION_DRAFT,
+    SQL_SESSION_PIN,
+    SQL_SESSION_ARCHIVE,
     SQL_SESSION_DELETE,
     SQL_SESSION_UNDELETE,
     SQL_SESSION_USED,
@@ -46,6 +50,12 @@ enum sql_id {
     SQL_SESSION_MODEL,
     SQL_SESSION_HEAD,
     SQL_SESSION_HEAD_GET,
+    SQL_SESSION_FORKED,
+    SQL_TAG_ADD,
+    SQL_TAG_REMOVE,
+    SQL_TAG_LIST,
+    SQL_TAG_LIST_ALL,
+    SQL_MODEL_USED,
     SQL_SESSION_REMOVE,
     SQL_SESSION_REMOVE_EMPTY,
     SQL_PURGEABLE,
@@ -62,10 +72,15 @@ enum sql_id {
     SQL_NODE_LEAF,
     SQL_NODE_PATH,
     SQL_NODE_ALL,
+    SQL_NODE_COPY,
+    SQL_NODE_COPY_GEN,
+    SQL_NODE_SESSION,
     SQL_PARTS,
     SQL_PART_LAST,
     SQL_PART_ADD,
     SQL_PART_APPEND,
+    SQL_PART_COPY,
+    SQL_PART_COPY_FILES,
     SQL_GEN_PUT,
     SQL_GEN_GET,
     SQL_OWNER_ADD,
@@ -77,7 +92,11 @@ enum sql_id {
     SQL_INDEX_ADD,
     SQL_INDEX_DROP,
     SQL_FIRST_NODE,
-    SQL_SEARCH,
+    SQL_FIND_COUNT,
+    SQL_FIND_NEWEST,
+    SQL_FIND_RANKED,
+    SQL_FIND_ROW,
+    SQL_FIND_SESSIONS,
     SQL_INPUT_LAST,
     SQL_INPUT_ADD,
     SQL_INPUT_TRIM,
@@ -117,6 +136,7 @@ struct hist {
     size_t n_live;
     int64_t *fresh; /* sessions that this handle has made */
     size_t n_fresh, n_fresh_before; /* before: when hist_begin was called */
+    struct finding *finding; /* during hist_find */
 };
 
 /* ---- db.c ---- */
@@ -170,6 +190,19 @@ int search_index(struct hist *h, int64_t node, struct err *err);
 int search_retitle(struct hist *h, int64_t session, struct err *err);
 /* Appends text as it is indexed: scripts without spaces between words get a separator between characters. */
 void search_text(struct buf *out, const char *s, size_t n);
+#define SEARCH_MAX_QUERY 4096 /* bytes of a query; what is behind them does not count, for FTS5 takes quadratic time over long phrases */
+/* A word or phrase of a query, borrowed from what was typed. */
+struct word {
+    const char *s;
+    size_t n;
+    bool minus, prefix, quoted;
+};
+/* The next word of *at, which moves on; false at the end. */
+bool search_word(const char **at, struct word *w);
+/* Appends a word as FTS5 string. */
+void search_add(struct buf *out, const struct word *w, bool prefix);
+/* Makes hist_fits(), which the statements of find.c call. */
+int find_set_up(struct hist *h);
 /* An FTS5 expression from what a person typed; "" when there is nothing to look for. column: NULL or a column's name. */
 void search_query(struct buf *out, const char *words, const char *column, bool prefix);
 int input_add(struct hist *h, int64_t session, const char *text, size_t n, struct err *err);

@@ -7,13 +7,14 @@
  *               lists: like updated_ms, but never going back; NULL until there is something in it. One that is deleted has
  *               deleted_ms, and can come back, until it is purged
  *   node        one message; never changed once it is final. A parent is older than its children. last_child: the way a person went;
- *               a node without one is the end of a branch
+ *               a node without one is the end of a branch. is_copy: came with a fork, from the node that edited_from names
  *   part        what a message is made of, in order. `text` is a BLOB: bytes as they came, with NULs and bad UTF-8
  *   generation  how an answer was made, enough to make it again; the seed is unsigned, so a large one looks negative here
  *   owner       which process writes an answer now (state 'streaming')
  *   doc         the text that is searched, one row a message, repaired and with U+001F between characters of scripts that write no
  *               spaces; doc_fts is its index. search.c keeps both: no triggers, for they are switched off on our connections
  *   input_history  prompts typed before
+ *   tag         words by which sessions are found
  *   attachment, node_prefix, snapshot, queued: attached files, prefixes read in advance, their files, prompts that wait
  */
 #include "config.h"
@@ -187,7 +188,23 @@ static const char *const step_1[] = {
     NULL,
 };
 
-const struct schema_step schema_steps[HIST_SCHEMA_VERSION] = {{step_1}};
+static const char *const step_2[] = {
+    "CREATE TABLE tag("
+    " session_id INTEGER NOT NULL REFERENCES session(id) ON DELETE CASCADE,"
+    " name TEXT NOT NULL COLLATE NOCASE CHECK(length(name) BETWEEN 1 AND 64),"
+    " PRIMARY KEY(session_id, name)"
+    ") STRICT, WITHOUT ROWID",
+    "CREATE INDEX tag_name ON tag(name)",
+    "CREATE INDEX generation_model ON generation(model_id)",
+    /* Beginnings of two and three characters get an index of their own, for search as one types. */
+    "DROP TABLE doc_fts",
+    "CREATE VIRTUAL TABLE doc_fts USING fts5(title, prompt, answer, reasoning, content='doc', content_rowid='node_id',"
+    " tokenize=\"unicode61 remove_diacritics 2 tokenchars '_'\", prefix='2 3')",
+    "INSERT INTO doc_fts(doc_fts) VALUES('rebuild')",
+    NULL,
+};
+
+const struct schema_step schema_steps[HIST_SCHEMA_VERSION] = {{step_1}, {step_2}};
 
 static int pragma(struct hist *h, const char *sql, int64_t *value, struct err *err)
 {

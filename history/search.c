@@ -1,7 +1,7 @@
 /*
  * Full-text search. What is indexed is not the text itself but a cleaned copy (table doc): good UTF-8, no control characters, and U+001F
  * between the characters of scripts that write words without spaces, so that each becomes a token and any substring a phrase. A query
- * goes the same way. What a person types never becomes FTS5 syntax: every word is a quoted string.
+ * goes the same way (find.c looks). What a person types never becomes FTS5 syntax: every word is a quoted string.
  */
 #include "config.h"
 #include "history/impl.h"
@@ -13,7 +13,6 @@
 #include "base/utf8.h"
 
 #define BETWEEN '\x1f'
-#define MAX_QUERY 4096 /* bytes of a query; what is behind them does not count, for FTS5 takes quadratic time over long phrases */
 
 /* Scripts without spaces between words, and Hangul, whose words carry endings. */
 static bool is_dense(uint32_t c)
@@ -145,20 +144,12 @@ int search_retitle(struct hist *h, int64_t session, struct err *err)
 
 /* ---- looking ---- */
 
-/* A word or phrase of a query, borrowed from what was typed. */
-struct word {
-    const char *s;
-    size_t n;
-    bool minus, prefix;
-};
-
 static bool is_space(const char *s)
 {
     return *s == ' ' || (*s >= '\t' && *s <= '\r') || strncmp(s, "\u3000", 3) == 0;
 }
 
-/* The next word; false at the end. */
-static bool next_word(const char **at, struct word *w)
+bool search_word(const char **at, struct word *w)
 {
     const char *s = *at;
     while (*s && is_space(s))
@@ -171,6 +162,7 @@ static bool next_word(const char **at, struct word *w)
         s++;
     }
     if (*s == '"') {
+        w->quoted = true;
         w->s = ++s;
         w->n = strcspn(s, "\"");
         s += w->n + (s[w->n] == '"');
@@ -185,7 +177,7 @@ static bool next_word(const char **at, struct word *w)
     return true;
 }
 
-static void add_word(struct buf *out, const struct word *w, bool prefix)
+void search_add(struct buf *out, const struct word *w, bool prefix)
 {
     struct buf text = BUF_INIT(8 * w->n + 16);
     search_text(&text, w->s, w->n);
@@ -198,80 +190,29 @@ static void add_word(struct buf *out, const struct word *w, bool prefix)
 
 void search_query(struct buf *out, const char *words, const char *column, bool prefix)
 {
-    char *text = mem_strndup(words, strnlen(words, MAX_QUERY));
+    char *text = mem_strndup(words, strnlen(words, SEARCH_MAX_QUERY));
     struct word w;
     bool plus = false, minus = false;
-    for (const char *at = text; next_word(&at, &w);) {
+    for (const char *at = text; search_word(&at, &w);) {
         plus |= !w.minus;
         minus |= w.minus;
     }
     if (plus || minus) {
         buf_addf(out, "%s%s(", column ? column : "", column ? " : " : "");
-        for (const char *at = text; next_word(&at, &w);)
+        for (const char *at = text; search_word(&at, &w);)
             if (!w.minus || !plus)
-                add_word(out, &w, prefix);
+                search_add(out, &w, prefix);
         buf_addch(out, ')');
     }
     if (plus && minus) {
         const char *before = " NOT (";
-        for (const char *at = text; next_word(&at, &w);)
+        for (const char *at = text; search_word(&at, &w);)
             if (w.minus) {
                 buf_addstr(out, before);
-                add_word(out, &w, false);
+                search_add(out, &w, false);
                 before = "OR ";
             }
         buf_addch(out, ')');
     }
     free(text);
-}
-
-static char *clean_snippet(const char *s)
-{
-    char *out = mem_strdup(s), *to = out;
-    for (const char *p = out; *p; p++)
-        if (*p != BETWEEN)
-            *to++ = *p;
-    *to = 0;
-    return out;
-}
-
-void hist_hits_finish(struct hist_hits *l)
-{
-    for (size_t i = 0; i < l->n; i++) {
-        free(l->at[i].title);
-        free(l->at[i].snippet);
-    }
-    free(l->at);
-    *l = (struct hist_hits){0};
-}
-
-int hist_search(struct hist *h, const char *words, int limit, struct hist_hits *out, struct err *err)
-{
-    struct hist_hits l = {0};
-    struct buf query = BUF_INIT(1 << 20);
-    int rc = 0;
-    search_query(&query, words, NULL, false);
-    sqlite3_stmt *st = query.len ? db_bind(h, SQL_SEARCH, "si", buf_str(&query), (int64_t)(limit > 0 ? limit : -1)) : NULL;
-    while (query.len && (rc = db_row(h, st, err)) > 0) {
-        if ((l.n & (l.n - 1)) == 0) /* grows at powers of two */
-            l.at = mem_grow(l.at, l.n ? 2 * l.n : 1, sizeof *l.at);
-        struct hist_hit *hit = &l.at[l.n++];
-        *hit = (struct hist_hit){
-            .session = sqlite3_column_int64(st, 0),
-            .node = sqlite3_column_int64(st, 1),
-            .title = mem_strdup(db_text_or(st, 3)),
-            .snippet = clean_snippet(db_text_or(st, 4)),
-            .created_ms = sqlite3_column_int64(st, 6),
-        };
-        memccpy(hit->uid, db_text_or(st, 2), 0, sizeof hit->uid - 1);
-        for (int i = 0; hist_role_name(i); i++)
-            if (strcmp(hist_role_name(i), db_text_or(st, 5)) == 0)
-                hit->role = (enum hist_role)i;
-    }
-    buf_finish(&query);
-    if (rc == 0)
-        *out = l;
-    else
-        hist_hits_finish(&l);
-    return rc;
 }

@@ -61,6 +61,43 @@ void hist_model_finish(struct hist_model *m)
     *m = (struct hist_model){0};
 }
 
+static double per_second(double n, double ms)
+{
+    return n > 0 && ms > 0 ? n * 1000 / ms : 0;
+}
+
+int hist_models_used(struct hist *h, struct hist_usages *out, struct err *err)
+{
+    struct hist_usages l = {0};
+    sqlite3_stmt *st = db_bind(h, SQL_MODEL_USED, "");
+    int rc;
+    while ((rc = db_row(h, st, err)) > 0) {
+        l.at = mem_grow(l.at, l.n + 1, sizeof *l.at);
+        l.at[l.n++] = (struct hist_usage){
+            .model = {db_text(st, 1), db_text(st, 2), db_text(st, 3), db_text(st, 4), db_text(st, 5), db_text(st, 6), sqlite3_column_int(st, 7)},
+            .id = sqlite3_column_int64(st, 0),
+            .runs = sqlite3_column_int(st, 8),
+            .used_ms = sqlite3_column_int64(st, 9),
+            .decode_tps = per_second(sqlite3_column_double(st, 10), sqlite3_column_double(st, 11)),
+            .prefill_tps = per_second(sqlite3_column_double(st, 12), sqlite3_column_double(st, 13)),
+            .load_ms = sqlite3_column_double(st, 14),
+        };
+    }
+    if (rc == 0)
+        *out = l;
+    else
+        hist_usages_finish(&l);
+    return rc;
+}
+
+void hist_usages_finish(struct hist_usages *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        hist_model_finish(&l->at[i].model);
+    free(l->at);
+    *l = (struct hist_usages){0};
+}
+
 /* ---- making ---- */
 
 static int add(struct hist *h, const struct hist_session *s, int64_t *id, struct err *err)
@@ -121,7 +158,14 @@ static void read_session(sqlite3_stmt *st, struct hist_session *s)
         .draft = db_text(st, 13),
         .n_messages = sqlite3_column_int(st, 14),
         .n_branches = sqlite3_column_int(st, 15),
+        .tags = mem_strdup(db_text_or(st, 16)),
+        .from_session = sqlite3_column_int64(st, 17),
+        .from_node = sqlite3_column_int64(st, 18),
+        .head_state = -1,
     };
+    for (int i = 0; hist_state_name(i); i++)
+        if (strcmp(hist_state_name(i), db_text_or(st, 19)) == 0)
+            s->head_state = i;
     memccpy(s->uid, db_text_or(st, 1), 0, sizeof s->uid - 1);
 }
 
@@ -133,6 +177,7 @@ void hist_session_finish(struct hist_session *s)
     free(s->params);
     free(s->model);
     free(s->draft);
+    free(s->tags);
     *s = (struct hist_session){0};
 }
 
@@ -157,10 +202,12 @@ int hist_session_get(struct hist *h, int64_t id, struct hist_session *out, struc
     return 0;
 }
 
-int hist_session_list(struct hist *h, bool deleted, int limit, struct hist_list *out, struct err *err)
+int hist_session_list_of(struct hist *h, enum hist_which which, int limit, struct hist_list *out, struct err *err)
 {
+    static const enum sql_id list[] = {[HIST_ACTIVE] = SQL_SESSION_LIST, [HIST_ARCHIVED] = SQL_SESSION_LIST_ARCHIVED,
+                                       [HIST_ALL] = SQL_SESSION_LIST_ALL, [HIST_DELETED] = SQL_SESSION_LIST_DELETED};
     struct hist_list l = {0};
-    sqlite3_stmt *st = db_bind(h, deleted ? SQL_SESSION_LIST_DELETED : SQL_SESSION_LIST, "i", (int64_t)(limit > 0 ? limit : -1));
+    sqlite3_stmt *st = db_bind(h, list[which], "i", (int64_t)(limit > 0 ? limit : -1));
     int rc;
     while ((rc = db_row(h, st, err)) > 0) {
         if ((l.n & (l.n - 1)) == 0) /* grows at powers of two */
@@ -172,6 +219,11 @@ int hist_session_list(struct hist *h, bool deleted, int limit, struct hist_list 
     else
         hist_list_finish(&l);
     return rc;
+}
+
+int hist_session_list(struct hist *h, bool deleted, int limit, struct hist_list *out, struct err *err)
+{
+    return hist_session_list_of(h, deleted ? HIST_DELETED : HIST_ACTIVE, limit, out, err);
 }
 
 /* What a person types for an id: letters that look like digits are those digits. false: cannot be one. */
@@ -288,6 +340,18 @@ int hist_session_set_params(struct hist *h, int64_t id, const char *json, struct
 {
     int rc = db_begin(h, err);
     return rc ? rc : change(h, db_bind(h, SQL_SESSION_PARAMS, "is", id, json), id, false, err);
+}
+
+int hist_session_pin(struct hist *h, int64_t id, bool on, struct err *err)
+{
+    int rc = db_begin(h, err);
+    return rc ? rc : change(h, db_bind(h, SQL_SESSION_PIN, "ii", id, (int64_t)on), id, false, err);
+}
+
+int hist_session_archive(struct hist *h, int64_t id, bool on, struct err *err)
+{
+    int rc = db_begin(h, err);
+    return rc ? rc : change(h, db_bind(h, SQL_SESSION_ARCHIVE, "ii", id, on ? clock_wall_ms() : (int64_t)0), id, false, err);
 }
 
 int hist_session_delete(struct hist *h, int64_t id, struct err *err)

@@ -1,7 +1,7 @@
 # Tests of history/. A cmocka program: add it to check_PROGRAMS and TESTS, give it _SOURCES, _CFLAGS = $(TEST_CFLAGS), _LDADD.
 if TESTS_BUILT
-HIST_TESTS = %D%/t_hist %D%/t_search %D%/t_fault %D%/t_crash %D%/t_tree
-check_PROGRAMS += $(HIST_TESTS)
+HIST_TESTS = %D%/t_hist %D%/t_search %D%/t_fault %D%/t_crash %D%/t_tree %D%/t_find %D%/t_library
+check_PROGRAMS += $(HIST_TESTS) %D%/mkhist
 TESTS += $(HIST_TESTS)
 %C%_t_hist_SOURCES = %D%/t_hist.c %D%/th.h
 %C%_t_hist_CFLAGS = $(TEST_CFLAGS)
@@ -18,4 +18,13 @@ TESTS += $(HIST_TESTS)
 %C%_t_tree_SOURCES = %D%/t_tree.c %D%/th.h
 %C%_t_tree_CFLAGS = $(TEST_CFLAGS)
 %C%_t_tree_LDADD = $(HIST_LIBS) $(CMOCKA_LIBS)
+%C%_t_find_SOURCES = %D%/t_find.c %D%/th.h %D%/mkhist.h
+%C%_t_find_CFLAGS = $(TEST_CFLAGS)
+%C%_t_find_LDADD = $(HIST_LIBS) $(CMOCKA_LIBS)
+%C%_t_library_SOURCES = %D%/t_library.c %D%/th.h
+%C%_t_library_CFLAGS = $(TEST_CFLAGS)
+%C%_t_library_LDADD = $(HIST_LIBS) $(CMOCKA_LIBS)
+%C%_mkhist_SOURCES = %D%/mkhist.c %D%/mkhist.h
+%C%_mkhist_CFLAGS = $(TEST_CFLAGS)
+%C%_mkhist_LDADD = $(HIST_LIBS)
 endif
