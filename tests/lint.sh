@@ -30,6 +30,7 @@ only() { # pattern, allowed paths (extended regex)
 }
 only '(n?cursesw?|term)\.h' 'ui/term\.c'
 only 'readline/' 'ui/prompt\.c'
+only 'md4c' 'ui/md_lay\.c'
 only 'sqlite3' 'history/[a-z_]*\.[ch]'
 only 'cblas' 'kernels/blas\.c'
 only 'jansson' 'app/[a-z_]*\.[ch]'

@@ -20,12 +20,16 @@ void md_end(struct md *m);                           /* the text is complete */
 void md_width(struct md *m, int width);              /* lays everything out again */
 /* The rows as of now; borrowed until the next call. */
 const struct rows *md_rows(struct md *m);
-/* Rows below this number are the same as at the last call of md_settled; for painting only what changed. */
+/*
+ * Rows below this number never change again (at this width), and were so already at the last call of md_settled; for painting only what
+ * changed.
+ */
 size_t md_settled(struct md *m);
 const char *md_text(const struct md *m, size_t *n); /* the source as it came */
 int md_n_code(struct md *m);
-/* Fenced block i (from 1): its text without fences, its language ("" when none). Owned by the caller / borrowed. */
+/* Fenced block i (from 1): its text without fences, its language ("" when none). Owned by the caller / borrowed. NULL: no such block. */
 char *md_code(struct md *m, int i, size_t *n, const char **lang);
-const char *md_link(struct md *m, int i, size_t *n); /* target i of the rows' links, from 0; borrowed */
+const char *md_link(struct md *m, int i, size_t *n); /* target i of the rows' links, from 0, as it came; borrowed; NULL: none */
+int md_n_links(struct md *m);
 
 #endif

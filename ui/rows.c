@@ -220,7 +220,7 @@ static struct row make_row(const struct line *l, size_t a, size_t end, uint32_t 
         last = u->span;
     }
     row.n = text.len;
-    row.text = text.len ? buf_take(&text) : mem_strdup("");
+    row.text = buf_take(&text);
     return row;
 }
 

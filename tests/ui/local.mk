@@ -19,7 +19,7 @@ TESTS += $(UI_TESTS)
 %C%_t_input_CFLAGS = $(TEST_CFLAGS)
 %C%_t_input_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
 # Text laid out.
-MD_TESTS = %D%/t_rows
+MD_TESTS = %D%/t_rows %D%/t_md %D%/t_code
 check_PROGRAMS += $(MD_TESTS)
 TESTS += $(MD_TESTS)
 %C%_t_rows_SOURCES = %D%/t_rows.c
@@ -31,4 +31,11 @@ TESTS += $(MD_TESTS)
 %C%_t_theme_SOURCES = %D%/t_theme.c
 %C%_t_theme_CFLAGS = $(TEST_CFLAGS)
 %C%_t_theme_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
+%C%_t_md_SOURCES = %D%/t_md.c
+%C%_t_md_CFLAGS = $(TEST_CFLAGS)
+%C%_t_md_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
+%C%_t_code_SOURCES = %D%/t_code.c
+%C%_t_code_CFLAGS = $(TEST_CFLAGS)
+%C%_t_code_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
 endif
+EXTRA_DIST += %D%/md
