@@ -28,6 +28,7 @@ struct conf {
     bool no_save;       /* -n */
     /* how it comes out */
     bool json, jsonl, no_stream, stats, line, plain, raw, strict, verbose, no_stdin, question_first;
+    char *theme;        /* --theme; NULL: auto, by what the terminal answers */
     char *out_file;     /* -o */
     char *prompt;       /* -p TEXT, or the words of the command line joined by spaces; NULL: none */
     bool help, version;

@@ -77,6 +77,17 @@ void full_say(struct full *u, enum role role, const char *fmt, ...)
     u->dirty = true;
 }
 
+/* What the settings say of the looks. */
+static void use_theme(struct full *u)
+{
+    enum theme t = THEME_AUTO;
+    const char *name = u->f.conf->theme;
+    if (name && *name && !theme_parse(name, &t))
+        full_say(u, ROLE_WARN, "there is no theme %.40s: auto, dark, light or mono", name);
+    if (!u->script)
+        term_theme(t);
+}
+
 /* ---- the transcript ---- */
 
 /* The message's time: of today the hour, else the day. */
@@ -109,7 +120,7 @@ static char *note_of(const struct hist_node *n, const struct hist_gen *g, enum r
 {
     *role = ROLE_WARN;
     if (n->state == HIST_INTERRUPTED)
-        return g && g->n_out > 0 ? mem_printf("stopped after %d tokens", g->n_out) : mem_strdup("stopped here");
+        return g && g->n_out > 0 ? mem_printf("stopped after %d token%s", g->n_out, g->n_out == 1 ? "" : "s") : mem_strdup("stopped here");
     if (n->state == HIST_ERROR) {
         *role = ROLE_ALERT;
         return g && g->error && *g->error ? mem_strdup(g->error) : mem_strdup("an error ended this answer");
@@ -150,9 +161,9 @@ static void describe(struct full *u, const struct hist_node *n, bool live, struc
     }
     x->note = n->role == HIST_ASSISTANT && !live ? note_of(n, have ? &gen : NULL, &m->note_role) : NULL;
     if (u->thought_node == n->id && have)
-        x->thought = mem_printf("%.1f s, %d tokens", u->thought_ms / 1000, gen.n_reason);
+        x->thought = mem_printf("%.1f s, %d token%s", u->thought_ms / 1000, gen.n_reason, gen.n_reason == 1 ? "" : "s");
     else if (have && gen.n_reason > 0)
-        x->thought = mem_printf("%d tokens", gen.n_reason);
+        x->thought = mem_printf("%d token%s", gen.n_reason, gen.n_reason == 1 ? "" : "s");
     enum role role = m->note_role;
     *m = (struct chat_message){.id = n->id, .user = n->role == HIST_USER, .name = n->role == HIST_USER ? "you" : x->name, .when = x->when,
                                .version = n->version, .n_versions = n->n_versions, .text = text, .n = len, .thought = thought ? thought->text : "",
@@ -370,7 +381,7 @@ static void send_text(struct full *u, const char *text)
 }
 
 /* What a command has written: one note as a line, anything else as a text. */
-static void show_caught(struct full *u, const char *title, struct buf *b)
+static void show_caught(struct full *u, const char *title, struct buf *b, bool bad)
 {
     while (b->len && (b->data[b->len - 1] == '\n' || b->data[b->len - 1] == ' '))
         b->data[--b->len] = 0;
@@ -389,7 +400,7 @@ static void show_caught(struct full *u, const char *title, struct buf *b)
         for (char *p = line; *p; p++)
             if (*p == '\n')
                 *p = ' ';
-        full_say(u, error ? ROLE_ALERT : ROLE_GOOD, "%s", line);
+        full_say(u, error ? ROLE_ALERT : bad ? ROLE_WARN : ROLE_GOOD, "%s", line);
         free(line);
     } else {
         full_push(u, view_text(title, s, n));
@@ -409,7 +420,8 @@ static enum slash_is run_slash(struct full *u, const char *line, const char **te
     enum slash_is is = slash_line(&u->f, line, text);
     term_catch(NULL, 0);
     if (is != SLASH_TEXT) {
-        show_caught(u, line, &b);
+        use_theme(u);
+        show_caught(u, line, &b, is == SLASH_BAD);
         if (!was_busy && chat_busy(u->f.chat))
             began(u);
         else
@@ -512,7 +524,7 @@ void full_open(struct full *u, int64_t session)
     term_catch(NULL, 0);
     if (ok && session && u->f.restore == NULL)
         prompt_prefill("");
-    show_caught(u, "", &b);
+    show_caught(u, "", &b, false);
     buf_finish(&b);
     u->f.turn.state = HIST_FINAL;
     u->f.turn.err.code = 0;
@@ -1007,7 +1019,7 @@ static void loop(struct full *u, int sig_fd)
     while (u->f.leave < 0) {
         if (u->f.turn.over)
             end_turn(u);
-        else if (u->f.turn.phase == PHASE_IDLE && u->f.n_queue && !u->f.edit && !u->f.restore)
+        if (u->f.turn.phase == PHASE_IDLE && u->f.n_queue && !u->f.edit && !u->f.restore)
             take_queued(u);
         restore(u);
         bool due = u->fresh && clock_mono_us() - u->painted_us >= frame_us() && (u->script || !term_congested());
@@ -1036,8 +1048,9 @@ static int begin(struct full *u)
         return status;
     }
     full_sync(u);
-    show_caught(u, "", &b);
+    show_caught(u, "", &b, false);
     buf_finish(&b);
+    use_theme(u);
     restore(u);
     paint(u);
     face_load_history(&u->f, HISTORY_MOST);

@@ -6,6 +6,7 @@
  */
 #include "app/face.h"
 #include "ui/input.h"
+#include "ui/theme.h"
 #include "ui/view.h"
 #include "ui/view_chat.h"
 

@@ -66,6 +66,8 @@ const struct opt opts_main[] = {
     {.name = "strict", .kind = OPT_FLAG, .where = OPT_CONFIG, AT(strict),
      .help = "an answer cut off by length and input that is not UTF-8 are failures"},
     {.name = "verbose", .kind = OPT_FLAG, .where = OPT_CONFIG, AT(verbose), .help = "say which model and backend are used"},
+    {.name = "theme", .kind = OPT_TEXT, .where = BOTH, AT(theme), .arg = "NAME", .complete = "auto dark light mono",
+     .help = "colours of the full screen: auto, dark, light or mono"},
     {.name = "line", .kind = OPT_FLAG, .where = OPT_CONFIG, AT(line), .help = "chat line by line, with readline"},
     {.name = "plain", .kind = OPT_FLAG, .where = OPT_CONFIG, AT(plain),
      .help = "for screen readers: no colour, nothing that moves, words for progress"},

@@ -180,9 +180,9 @@ static void make_looks(void)
 
 void term_theme(enum theme t)
 {
-    wanted = t;
-    if (!screen)
+    if (!screen || t == wanted)
         return;
+    wanted = t;
     make_looks();
     all = true;
 }
@@ -309,9 +309,7 @@ void term_close(void)
 {
     if (!screen)
         return;
-    if (taken)
-        endwin();
-    give_back(true);
+    give_back(true); /* in the place of endwin, which would place the cursor */
     set_term(NULL);
     delscreen(screen);
     screen = NULL;
@@ -328,9 +326,6 @@ void term_close(void)
 
 void term_release(void)
 {
-    if (!taken)
-        return;
-    endwin();
     give_back(false);
 }
 
@@ -342,6 +337,10 @@ void term_take(void)
     resizeterm(rows, cols);
     taken = 1;
     reset_prog_mode();
+    struct buf b = BUF_INIT(256);
+    add_capability(&b, capability("smcup"));
+    put(buf_str(&b), b.len);
+    buf_finish(&b);
     clearok(curscr, TRUE);
     refresh();
     begin_modes();

@@ -2,15 +2,13 @@
 import fcntl
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import struct
-import subprocess
 import termios
 
 import p
-from person import Person, plain, turns, until
+from person import Person, Tmux, plain, turns, until
 
 ECHO = "text \"You said: \"\necho\ndone\n"
 # What our own output may hold: colour, erase, readline's cursor movements and insertions, bracketed paste.
@@ -164,37 +162,6 @@ def test_resize_storm():
 
 
 # ---- inside tmux ----
-
-class Tmux:
-    def __init__(self, home, command, rows=24, cols=80):
-        self.bin = os.environ.get("TMUX_BIN") or shutil.which("tmux")
-        if not self.bin or self.bin == "no":
-            p.skip("no tmux")
-        self.home, self.env = home, {**home.env, "TERM": "xterm-256color", "INPUTRC": "/dev/null", "SHELL": "/bin/sh", "PS1": "$ ", "LC_ALL": "C.UTF-8"}
-        self.run("-f", "/dev/null", "new-session", "-d", "-x", str(cols), "-y", str(rows), command)
-
-    def run(self, *args):
-        r = subprocess.run([self.bin, "-S", str(self.home.dir / "tmux"), *args], env=self.env, cwd=self.home.dir, stdout=subprocess.PIPE, check=False)
-        return r.stdout.decode()
-
-    def keys(self, *keys):
-        self.run("send-keys", *keys)
-
-    def screen(self):
-        return self.run("capture-pane", "-p").rstrip("\n")
-
-    def see(self, text):
-        try:
-            until(lambda: text in self.screen(), "")
-        except AssertionError:
-            raise AssertionError(f"never seen: {text!r} on\n{self.screen()}") from None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.run("kill-server")
-
 
 def test_tmux():
     script = ("model Scripted-7B\n"

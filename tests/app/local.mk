@@ -68,3 +68,8 @@ EXTRA_DIST += %D%/p.py $(CLI_TESTS)
 LINE_TESTS = %D%/line_chat.py %D%/line_crash.py %D%/line_screen.py
 TESTS += $(LINE_TESTS)
 EXTRA_DIST += %D%/person.py $(LINE_TESTS)
+
+# The full screen: screens as text, a pseudo-terminal, tmux.
+FULL_TESTS = %D%/full_screens.py %D%/full_term.py %D%/full_tmux.py
+TESTS += $(FULL_TESTS)
+EXTRA_DIST += $(FULL_TESTS) tests/screens

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import sqlite3
 import struct
@@ -146,3 +147,34 @@ def until(condition, what):
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.01)
+
+
+class Tmux:
+    def __init__(self, home, command, rows=24, cols=80):
+        self.bin = os.environ.get("TMUX_BIN") or shutil.which("tmux")
+        if not self.bin or self.bin == "no":
+            p.skip("no tmux")
+        self.home, self.env = home, {**home.env, "TERM": "xterm-256color", "INPUTRC": "/dev/null", "SHELL": "/bin/sh", "PS1": "$ ", "LC_ALL": "C.UTF-8"}
+        self.run("-f", "/dev/null", "new-session", "-d", "-x", str(cols), "-y", str(rows), command)
+
+    def run(self, *args):
+        r = subprocess.run([self.bin, "-S", str(self.home.dir / "tmux"), *args], env=self.env, cwd=self.home.dir, stdout=subprocess.PIPE, check=False)
+        return r.stdout.decode()
+
+    def keys(self, *keys):
+        self.run("send-keys", *keys)
+
+    def screen(self):
+        return self.run("capture-pane", "-p").rstrip("\n")
+
+    def see(self, text):
+        try:
+            until(lambda: text in self.screen(), "")
+        except AssertionError:
+            raise AssertionError(f"never seen: {text!r} on\n{self.screen()}") from None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.run("kill-server")

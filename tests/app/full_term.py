@@ -1,0 +1,278 @@
+"""
+The full screen on a pseudo-terminal: what reaches the terminal while it runs, and what is left when it ends, however it ends.
+"""
+import os
+import pathlib
+import re
+import signal
+import time
+
+import p
+from person import Person, query, sound, turns, until
+
+ECHO = "echo\ndone\n"
+ALT_ON, ALT_OFF = b"\x1b[?1049h", b"\x1b[?1049l"
+SLOW = "HADAL_SANITIZED 1" in (pathlib.Path(os.environ["BUILDDIR"]) / "config.h").read_text()
+
+
+def full(home, *args, **kw):
+    kw.setdefault("prompt", False)
+    return Person(home, *args, full=True, **kw)
+
+
+def ready(me):
+    me.see("ready")
+
+
+def draft(home):
+    return [r[0] for r in query(home, "SELECT draft FROM session WHERE draft IS NOT NULL")]
+
+
+def ends(me, status, left=""):
+    """The program ends so; the terminal is as it was, the transcript on the normal screen."""
+    p.eq(me.wait(), status, "status")
+    p.eq(me.all.count(ALT_ON), 1)
+    p.eq(me.all.count(ALT_OFF), 1)
+    behind = me.all[me.all.rindex(ALT_OFF):]
+    for mode in (b"\x1b[?2004l", b"\x1b[?1004l"):
+        assert mode in me.all[me.all.index(ALT_ON):], mode
+    if left:
+        p.has(behind.decode(), left)
+    return behind
+
+
+def test_chat():
+    with p.Home(ECHO) as h, full(h) as me:
+        ready(me)
+        me.say("hello there")
+        until(lambda: len(turns(h)) == 2 and turns(h)[1][1] == "final", "an answer")
+        me.type("<c-d>")
+        ends(me, 0, "hello there\r\n\r\nscripted\r\nhello there")
+        sound(h)
+
+
+def test_signals():
+    for sig in (signal.SIGTERM, signal.SIGHUP):
+        with p.Home("text \"It begins\"\nstall\n") as h, full(h) as me:
+            ready(me)
+            me.say("go")
+            me.see("begins")
+            me.process.send_signal(sig)
+            ends(me, 128 + sig, "It begins")
+            p.eq([t[1] for t in turns(h)], ["final", "interrupted"])
+
+
+def test_faults():
+    for sig in (signal.SIGSEGV, signal.SIGABRT, signal.SIGQUIT):
+        if SLOW and sig == signal.SIGSEGV:
+            continue  # the sanitizer's own handler
+        with p.Home("text \"It begins\"\nstall\n") as h, full(h) as me:
+            ready(me)
+            me.say("go")
+            me.see("begins")
+            me.quiet()
+            me.process.send_signal(sig)
+            ends(me, 128 + sig, "It begins")
+            sound(h)
+
+
+def test_quit_key():
+    with p.Home(ECHO) as h, full(h) as me:
+        ready(me)
+        me.type("\x1c")
+        ends(me, 128 + signal.SIGQUIT)
+
+
+def test_terminal_gone():
+    with p.Home(ECHO) as h, full(h) as me:
+        ready(me)
+        me.type("not sent")
+        me.quiet(0.6)
+        os.close(me.fd)
+        me.fd = os.open("/dev/null", os.O_RDONLY)
+        p.eq(me.process.wait(15) in (0, 129, -1), True, "status")
+        p.eq(draft(h), ["not sent"])
+
+
+def test_interrupt():
+    with p.Home("text \"It begins\"\nstall\n" + ECHO) as h, full(h) as me:
+        ready(me)
+        me.say("go")
+        me.see("begins")
+        began = time.monotonic()
+        me.type("<c-c>")
+        until(lambda: turns(h)[1][1] == "interrupted", "a stop")
+        assert SLOW or time.monotonic() - began < 0.5
+        me.type("a draft<c-c>")
+        me.see("put aside")
+        p.eq(query(h, "SELECT text FROM input_history ORDER BY id DESC LIMIT 1"), [("a draft",)])
+        me.type("<c-c>")
+        me.see("C-d leaves")
+        me.type("<c-c>")
+        ends(me, 0)
+
+
+def test_typing_while_loading():
+    with p.Home("load 1500\n" + ECHO) as h, full(h) as me:
+        ready(me)
+        me.say("first")
+        me.see("loading")
+        keys = "".join(chr(97 + i % 26) for i in range(200))
+        for i in range(0, 200, 7):
+            me.type(keys[i:i + 7])
+            time.sleep(0.005)
+        me.type("<enter>")
+        me.see("queue 1")
+        until(lambda: len(turns(h)) == 4 and turns(h)[3][1] == "final", "both answers")
+        p.eq(turns(h)[2][2], keys)
+        me.type("<c-d>")
+        ends(me, 0)
+
+
+def test_draft_survives():
+    with p.Home(ECHO) as h:
+        with full(h) as me:
+            ready(me)
+            me.type("a thought\x1b\rin two lines")
+            until(lambda: draft(h) == ["a thought\nin two lines"], "a saved draft")
+            me.kill()
+        with full(h) as me:
+            me.see("in two lines")
+            me.say("")
+            until(lambda: len(turns(h)) == 2, "a turn")
+            p.eq(turns(h)[0][2], "a thought\nin two lines")
+            me.type("<c-d>")
+            ends(me, 0)
+        sound(h)
+
+
+def test_paste():
+    with p.Home(ECHO) as h, full(h) as me:
+        ready(me)
+        text = "".join("line %06d of a long text\n" % i for i in range(40000))
+        data = ("\x1b[200~" + text + "\x1b[201~").encode()
+        for i in range(0, len(data), 4000):
+            os.write(me.fd, data[i:i + 4000])
+            me.pump(0)
+        me.see("[paste 1: 40000 lines")
+        me.type("<enter>")  # within 100 ms: a newline
+        me.quiet(0.3)
+        p.eq(turns(h), [])
+        me.type("<enter>")
+        until(lambda: len(turns(h)) == 2, "a turn")
+        p.eq(turns(h)[0][2], text[:-1])
+        me.type("<c-c>")
+        me.quiet()
+        me.type("<c-d>")
+        me.wait()
+
+
+def test_first_frame():
+    if SLOW:
+        p.skip("a build with sanitizers")
+    with p.Home(ECHO) as h:
+        best = 1.0
+        for _ in range(6):
+            began = time.monotonic()
+            with full(h) as me:
+                me.type("x")
+                while b"ready" not in me.all or b"> \x1b" not in me.all and b"x" not in me.all[me.all.index(b"ready"):]:
+                    assert me.pump(5), "no first frame"
+                best = min(best, time.monotonic() - began)
+                me.kill()
+        assert best < 0.05, f"first frame and echo after {best * 1000:.0f} ms"
+
+
+def test_bytes_of_a_frame():
+    words = "a rather ordinary sentence with words of every length that wraps now and then, and `code` as well. "
+    n = 400
+    with p.Home("pace 20\ntext \"" + words * 25 + "\"\ndone\n") as h, full(h, rows=40, cols=120) as me:
+        ready(me)
+        me.say("go")
+        me.see("ordinary")
+        begin = len(me.all)
+        frames = 0
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            frames += me.pump(0.05)
+        stream = me.all[begin:]
+        assert frames > 100, frames
+        for bad in (b"\x1b[2J", b"\x1b[J", b"\x1b[3J", ALT_ON, ALT_OFF):
+            assert bad not in stream, bad
+        assert len(stream) / frames < 200, f"{len(stream) / frames:.0f} bytes a frame"
+        for mode in (b"?1000", b"?1002", b"?1003"):
+            assert mode not in me.all
+        me.kill()
+    assert n
+
+
+HOSTILE = ["\x1b]52;c;aGFja2Vk\x07", "\x1b[2J\x1b[31mred", "\x9b5n", "\x1bP$qm\x1b\\", "\x1b]0;title\x07", "\u202eevil\u2066", "a\x08\x08b\x7f", "\x1b[?1049l"]
+
+
+def test_hostile_text():
+    for text in HOSTILE:
+        escaped = "".join("\\x%02x" % b for b in text.encode("utf-8"))
+        with p.Home(f"model {'m' + 'x'}\ntext \"AB{escaped}YZ\"\nthought \"{escaped}\"\ndone\n") as h, full(h) as me:
+            ready(me)
+            begin = len(me.all)
+            me.say("go")
+            until(lambda: len(turns(h)) == 2 and turns(h)[1][1] == "final", "an answer")
+            me.quiet(0.3)
+            me.type("<tab>")
+            me.quiet(0.3)
+            body = me.all[begin:]
+            raw = text.encode("utf-8")
+            if len(raw) > 3:
+                assert raw not in body, text
+            for bad in (b"\x1b]52", b"\x1b[2J", b"\x1b]0;", b"\x1bP", b"\xc2\x9b", "\u202e".encode(), ALT_OFF, b"\x07", b"\x1b[31m"):
+                assert bad not in body, (text, bad)
+            me.type("<c-d>")
+            tail = ends(me, 0)
+            assert b"\x1b]52" not in tail and b"\x1b[2J" not in tail
+
+
+def test_terminals():
+    for term in ("xterm-256color", "tmux-256color", "screen", "xterm", "linux", "vt100", "nonsense-terminal"):
+        for rows, cols in ((24, 80), (5, 20), (1, 1), (100, 300)):
+            for color in ({}, {"NO_COLOR": "1"}) if (rows, term) == (24, "xterm-256color") else ({},):
+                with p.Home(ECHO) as h, full(h, rows=rows, cols=cols, TERM=term, **color) as me:
+                    me.quiet(0.15)
+                    me.type("hello<enter>")
+                    until(lambda: len(turns(h)) == 2 and turns(h)[1][1] == "final", f"an answer on {term}")
+                    me.quiet(0.1)
+                    me.type("<c-d>")
+                    p.eq(me.wait(), 0, f"{term} {rows}x{cols}")
+                    if color:
+                        p.eq(re.findall(rb"\x1b\[[0-9;]*[34][0-9][;m0-9]*m", me.all), [], "colours")
+                    if term in ("linux", "vt100"):
+                        for bad in (b"\x1b]", b"\x1b[?2004", b"\x1b[>"):
+                            assert bad not in me.all, (term, bad)
+
+
+def test_line_by_line():
+    for how in ({"TERM": "dumb"}, {"ACCESSIBLE": "1"}):
+        with p.Home(ECHO) as h, full(h, **how) as me:
+            me.see("you> ")
+            assert ALT_ON not in me.all
+            me.leave()
+    with p.Home(ECHO) as h, full(h, "--plain") as me:
+        me.see("you> ")
+        me.leave()
+
+
+def test_replies():
+    with p.Home(ECHO) as h, full(h) as me:
+        ready(me)
+        me.type("\x1b]11;rgb:ffff/ffff/ffff\x1b\\\x1b[?2026;2$y\x1b[?0u\x1b[?62;22c")
+        me.quiet(0.3)
+        p.has(me.all.decode("utf-8", "replace"), "\x1b[>1u")  # kitty keys, now that they are known
+        me.type("one\x1b[13;2utwo\x1b[13u")
+        until(lambda: len(turns(h)) == 2, "a turn")
+        p.eq(turns(h)[0][2], "one\ntwo")
+        p.has(me.all.decode("utf-8", "replace"), "\x1b[?2026h")
+        me.type("\x1b[100;5u")
+        ends(me, 0)
+        p.has(me.all.decode("utf-8", "replace"), "\x1b[<u")
+
+
+p.main(globals())
