@@ -1,5 +1,5 @@
 /*
- * The transcript. See transcript.h. Answers are laid out as they come; prompts and thoughts are plain text.
+ * The transcript. See transcript.h. Answers are laid out by ui/md.h as they come; prompts and thoughts are plain text.
  *
  * Invariant: `rows` and `thoughts` of a message fit `width` of the transcript while its `laid` says so; nothing is drawn before that.
  */
@@ -13,7 +13,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
-#include "ui/answer.h"
+#include "ui/md.h"
 
 struct message {
     int64_t id;
@@ -21,7 +21,7 @@ struct message {
     char *name, *when, *thought_head, *note, *progress[2];
     enum role note_role;
     int version, n_versions;
-    struct answer *md;      /* an answer's text */
+    struct md *md;      /* an answer's text */
     struct buf text;    /* a prompt's */
     struct buf thought;
     struct rows rows, thoughts; /* of text and thought */
@@ -51,7 +51,7 @@ static void message_finish(struct message *m)
     free(m->note);
     free(m->progress[0]);
     free(m->progress[1]);
-    answer_destroy(m->md);
+    md_destroy(m->md);
     buf_finish(&m->text);
     buf_finish(&m->thought);
     rows_finish(&m->rows);
@@ -108,7 +108,7 @@ static size_t text_length(const struct message *m)
 {
     size_t n = m->text.len;
     if (m->md)
-        answer_text(m->md, &n);
+        md_text(m->md, &n);
     return n;
 }
 
@@ -126,12 +126,12 @@ static void take(struct message *m, const struct chat_message *c, int width)
         if (c->user) {
             buf_add(&m->text, c->text, c->n);
         } else {
-            m->md = answer_create(width);
-            answer_feed(m->md, c->text, c->n);
+            m->md = md_create(width);
+            md_feed(m->md, c->text, c->n);
         }
     }
     if (m->md && !c->live && (m->live || !same))
-        answer_end(m->md);
+        md_end(m->md);
     m->live = c->live;
     m->version = c->version;
     m->n_versions = c->n_versions;
@@ -171,7 +171,7 @@ void transcript_text(struct transcript *t, const char *s, size_t n)
     struct message *m = live(t);
     if (!m || !m->md)
         return;
-    answer_feed(m->md, s, n);
+    md_feed(m->md, s, n);
 }
 
 void transcript_thought(struct transcript *t, const char *s, size_t n)
@@ -198,7 +198,7 @@ void transcript_done(struct transcript *t, const char *thought_head, const char 
     if (!m)
         return;
     if (m->md)
-        answer_end(m->md);
+        md_end(m->md);
     m->live = false;
     if (thought_head)
         set(&m->thought_head, thought_head);
@@ -222,9 +222,9 @@ static const struct rows *text_rows(struct transcript *t, struct message *m)
 {
     if (m->md) {
         if (m->laid != t->width)
-            answer_width(m->md, t->width);
+            md_width(m->md, t->width);
         m->laid = t->width;
-        return answer_rows(m->md);
+        return md_rows(m->md);
     }
     if (m->laid != t->width) {
         rows_cut(&m->rows, 0);
@@ -470,7 +470,7 @@ static void draw_row(struct message *m, const struct row *r, struct surface *s, 
     uint16_t *map = n <= 64 ? links : mem_array(n, sizeof *map);
     for (size_t i = 0; i < n; i++) {
         size_t len = 0;
-        const char *url = m->md ? answer_link(m->md, (int)i, &len) : NULL;
+        const char *url = m->md ? md_link(m->md, (int)i, &len) : NULL;
         map[i] = url ? surface_link(s, url, len) : 0;
     }
     row_draw(r, s, y, a.x, a.x + a.cols, n ? map : NULL);
@@ -566,7 +566,7 @@ char *transcript_plain(struct transcript *t, size_t msg, bool source, size_t *n)
     const char *s = buf_str(&m->text);
     *n = m->text.len;
     if (m->md)
-        s = answer_text(m->md, n);
+        s = md_text(m->md, n);
     if (source || !m->md)
         return mem_strndup(s, *n);
     struct buf out = BUF_INIT(SIZE_MAX / 2);
@@ -578,7 +578,7 @@ char *transcript_plain(struct transcript *t, size_t msg, bool source, size_t *n)
 
 int transcript_n_code(struct transcript *t, size_t msg)
 {
-    return msg < t->n && t->at[msg].md ? answer_n_code(t->at[msg].md) : 0;
+    return msg < t->n && t->at[msg].md ? md_n_code(t->at[msg].md) : 0;
 }
 
 char *transcript_code(struct transcript *t, size_t msg, int i, size_t *n)
@@ -586,5 +586,5 @@ char *transcript_code(struct transcript *t, size_t msg, int i, size_t *n)
     const char *lang;
     if (i < 1 || i > transcript_n_code(t, msg))
         return NULL;
-    return answer_code(t->at[msg].md, i, n, &lang);
+    return md_code(t->at[msg].md, i, n, &lang);
 }
