@@ -611,8 +611,12 @@ void md_destroy(struct md *m)
 
 void md_feed(struct md *m, const char *s, size_t n)
 {
-    if (m->ended || !n)
+    if (!n)
         return;
+    if (m->ended) { /* it goes on after all */
+        m->ended = false;
+        forget_all(m);
+    }
     buf_add(&m->source, s, n);
     m->fresh = false;
 }

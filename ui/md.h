@@ -16,7 +16,7 @@ struct md;
 struct md *md_create(int width);
 void md_destroy(struct md *m);
 void md_feed(struct md *m, const char *s, size_t n); /* appends; any cut, whole UTF-8 sequences or not */
-void md_end(struct md *m);                           /* the text is complete */
+void md_end(struct md *m);                           /* the text is complete; one that goes on after all is laid out again */
 void md_width(struct md *m, int width);              /* lays everything out again */
 /* The rows as of now; borrowed until the next call. */
 const struct rows *md_rows(struct md *m);

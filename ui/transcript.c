@@ -462,18 +462,20 @@ static void draw_hits(struct transcript *t, struct spot at, struct surface *s, i
 
 static void draw_row(struct message *m, const struct row *r, struct surface *s, int y, struct area a)
 {
-    uint16_t links[64];
-    size_t n = 0;
+    uint16_t links[64] = {0};
+    size_t most = 0;
     for (int i = 0; i < r->n_spans; i++)
-        if (r->spans[i].look.link > n)
-            n = r->spans[i].look.link;
-    uint16_t *map = n <= 64 ? links : mem_array(n, sizeof *map);
-    for (size_t i = 0; i < n; i++) {
+        if (r->spans[i].look.link > most)
+            most = r->spans[i].look.link;
+    uint16_t *map = most <= 64 ? links : mem_array(most, sizeof *map);
+    for (int i = 0; i < r->n_spans; i++) {
         size_t len = 0;
-        const char *url = m->md ? md_link(m->md, (int)i, &len) : NULL;
-        map[i] = url ? surface_link(s, url, len) : 0;
+        int link = r->spans[i].look.link;
+        const char *url = link && m->md ? md_link(m->md, link - 1, &len) : NULL;
+        if (url)
+            map[link - 1] = surface_link(s, url, len);
     }
-    row_draw(r, s, y, a.x, a.x + a.cols, n ? map : NULL);
+    row_draw(r, s, y, a.x, a.x + a.cols, most ? map : NULL);
     if (map != links)
         free(map);
 }

@@ -242,6 +242,8 @@ static void t_no_flash(void **state)
     assert_int_equal(r->at[0].spans[0].look.flags, LOOK_BOLD);
     md_end(m); /* it never ended: as it is */
     assert_string_equal(md_rows(m)->at[0].text, "a **b");
+    md_feed(m, "** c", 4); /* but it goes on */
+    assert_string_equal(md_rows(m)->at[0].text, "a b c");
     md_destroy(m);
 
     /* a table is text until it is closed; a fence is code from its first line on */
