@@ -1,5 +1,5 @@
 noinst_LIBRARIES += %D%/libmodel.a
-%C%_libmodel_a_SOURCES = %D%/gguf.h %D%/model.h %D%/sampler.h %D%/template.h %D%/tok.h %D%/limits.h %D%/impl.h
+%C%_libmodel_a_SOURCES = %D%/gguf.h %D%/model.h %D%/sampler.h %D%/sampler_conf.h %D%/template.h %D%/tok.h %D%/limits.h %D%/impl.h
 %C%_libmodel_a_SOURCES += %D%/gguf.c
 %C%_libmodel_a_SOURCES += %D%/tok.c %D%/tok_bpe.c %D%/tok_merge.c %D%/tok_pre.c %D%/tok_vocab.c %D%/tok_priv.h
 %C%_libmodel_a_SOURCES += %D%/template.c %D%/value.h %D%/value_priv.h %D%/value.c %D%/jinja.h %D%/jinja_lex.c %D%/jinja_parse.c \
@@ -10,5 +10,5 @@ noinst_LIBRARIES += %D%/libmodel.a
 %C%_libmodel_a_SOURCES += %D%/ram.c
 %C%_libmodel_a_SOURCES += %D%/model.c
 %C%_libmodel_a_SOURCES += %D%/session.c
-%C%_libmodel_a_SOURCES += %D%/sampler.c
+%C%_libmodel_a_SOURCES += %D%/sampler.c %D%/sampler_conf.c
 %C%_libmodel_a_CFLAGS = $(AM_CFLAGS) $(UTF8PROC_CFLAGS) $(XXHASH_CFLAGS)
