@@ -68,6 +68,7 @@ struct chat {
     struct gen_stats stats;
     bool have_stats;
     uint64_t seed;
+    struct sampler_conf sampling; /* of the last turn, as the engine uses it */
     int n_out; /* tokens of the running answer */
     int n_ctx, ctx_train, warned; /* warned: 0, 80, 95 percent */
     int64_t heard; /* the engine's last event */
@@ -264,7 +265,11 @@ static int make_job(struct chat *c, size_t n, struct job **out, struct err *err)
     j->n_ctx = conf->n_ctx;
     j->n_threads = conf->n_threads;
     j->max_tokens = conf->max_tokens;
-    j->sampler = conf->sampler;
+    j->sampler = conf_sampler(conf);
+    for (int i = 0; i < SAMPLER_KEYS; i++)
+        j->given |= (unsigned)conf->gave[i] << i;
+    j->logit_bias = mem_strdup(conf->logit_bias);
+    j->dry_breakers = mem_strdup(conf->dry_breakers);
     if (!conf->seed_set)
         j->sampler.seed = draw_seed();
     const char *system = system_text(c);
@@ -376,10 +381,11 @@ static int begin(struct chat *c, size_t keep, const char *user, size_t n, struct
     c->raw = false;
     c->complained = false;
     c->seed = j->sampler.seed;
+    c->sampling = j->sampler;
     turn_finish(&c->turn);
     c->turn.node = answer;
     c->turn.model[FILE_AT] = mem_strdup(j->model_path);
-    c->turn.params = conf_params_json(c->conf, c->seed);
+    c->turn.params = chat_params(c);
     c->turn.gen.seed = c->seed;
     start_job(c, j);
     return 0;
@@ -476,6 +482,11 @@ static void take_model(struct chat *c, const struct event *e)
         t->backend = mem_strdup(e->backend);
         t->engine = mem_strdup(e->engine);
         t->ctx_train = e->n_ctx_train;
+        if (sampler_check(&e->sampler, NULL) == 0) { /* by an engine in its right mind */
+            c->sampling = e->sampler;
+            free(t->params);
+            t->params = chat_params(c);
+        }
     }
     if (c->face.model)
         c->face.model(c->face.arg, e);
@@ -732,6 +743,18 @@ void chat_stop(struct chat *c)
 const struct gen_stats *chat_stats(const struct chat *c)
 {
     return c->have_stats ? &c->stats : NULL;
+}
+
+const struct sampler_conf *chat_sampling(const struct chat *c)
+{
+    return c->have_stats ? &c->sampling : NULL;
+}
+
+char *chat_params(const struct chat *c)
+{
+    struct conf used = *c->conf;
+    used.sampler = c->sampling;
+    return conf_params_json(&used, c->seed);
 }
 
 uint64_t chat_seed(const struct chat *c)

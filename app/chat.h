@@ -70,6 +70,8 @@ void chat_flush(struct chat *c);
 bool chat_saved(const struct chat *c); /* history has all of it, or is not wanted */
 const struct gen_stats *chat_stats(const struct chat *c); /* of the last turn, or NULL */
 uint64_t chat_seed(const struct chat *c);                 /* of the last turn */
+const struct sampler_conf *chat_sampling(const struct chat *c); /* as the engine used it, or NULL */
+char *chat_params(const struct chat *c);                  /* its settings, as JSON; owned by the caller */
 
 /* For the face's poll loop. */
 int chat_fd(const struct chat *c);         /* -1: none now */

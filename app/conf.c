@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,9 +44,9 @@ int conf_set(struct conf *c, const char *name, const char *value, struct err *er
     const struct opt *o = opts_find(opts_main, name, strlen(name));
     if (o)
         return opt_store(o, c, "", value, err);
-    const char *names[64];
+    const char *names[128];
     int n = 0;
-    for (o = opts_main; o->name && n < 63; o++)
+    for (o = opts_main; o->name && n < 127; o++)
         if (o->where)
             names[n++] = o->name;
     names[n] = NULL;
@@ -68,31 +69,71 @@ const char *conf_setting(const struct conf *c, int i, const char **help, struct 
     return NULL;
 }
 
+void conf_recommend(const struct conf *c, const struct sampler_conf *from, struct sampler_conf *to)
+{
+    for (const struct opt *o = opts_main; o->name; o++) {
+        const bool *gave = (const bool *)(const void *)((const char *)c + o->given_at);
+        if (gave < c->gave || gave >= c->gave + SAMPLER_KEYS || *gave)
+            continue;
+        size_t at = o->at - offsetof(struct conf, sampler);
+        memcpy((char *)to + at, (const char *)from + at, sizeof(float)); /* these are int and float */
+    }
+}
+
+struct sampler_conf conf_sampler(const struct conf *c)
+{
+    struct sampler_conf s = c->sampler;
+    sampler_order_parse(c->samplers ? c->samplers : "", s.order, NULL);
+    return s;
+}
+
+/* ,"name":"text" */
+static void add_text(struct buf *b, const char *name, const char *text)
+{
+    struct buf clean = BUF_INIT(SIZE_MAX); /* a path may hold any bytes */
+    utf8_repair(&clean, text, strlen(text));
+    json_t *s = json_string(buf_str(&clean));
+    char *quoted = json_dumps(s, JSON_ENCODE_ANY);
+    buf_addf(b, ",\"%s\":%s", name, quoted);
+    free(quoted);
+    json_decref(s);
+    buf_finish(&clean);
+}
+
 char *conf_params_json(const struct conf *c, uint64_t seed)
 {
-    static const char *const names[] = {"temp", "top-k", "top-p", "min-p", "repeat-penalty", "repeat-last", "max-tokens", "ctx", NULL};
-    struct buf b = BUF_INIT(SIZE_MAX);
-    buf_addch(&b, '{');
-    for (int i = 0; names[i]; i++) {
-        buf_addch(&b, '"');
-        for (const char *p = names[i]; *p; p++)
-            buf_addch(&b, *p == '-' ? '_' : *p);
-        buf_addstr(&b, "\":");
-        opt_show(opts_find(opts_main, names[i], strlen(names[i])), c, &b);
-        buf_addch(&b, ',');
+    static const char *const always = " temp top-k top-p min-p repeat-penalty repeat-last max-tokens ctx ";
+    struct conf none;
+    struct buf b = BUF_INIT(SIZE_MAX), usual = BUF_INIT(SIZE_MAX);
+    conf_init(&none);
+    buf_addf(&b, "{\"seed\":%" PRIu64, seed);
+    for (const struct opt *o = opts_main; o->name; o++) {
+        char *word = mem_printf(" %s ", o->name), name[64];
+        size_t sampler = offsetof(struct conf, sampler);
+        bool shown = strstr(always, word) != NULL;
+        free(word);
+        if (!shown && (o->at < sampler || o->at >= sampler + sizeof c->sampler || o->kind == OPT_SEED))
+            continue;
+        struct buf value = BUF_INIT(64);
+        buf_reset(&usual);
+        opt_show(o, c, &value);
+        opt_show(o, &none, &usual);
+        snprintf(name, sizeof name, "%s", o->name);
+        for (char *p = name; *p; p++)
+            *p = *p == '-' ? '_' : *p;
+        if (shown || strcmp(buf_str(&value), buf_str(&usual)))
+            buf_addf(&b, ",\"%s\":%s", name, buf_str(&value));
+        buf_finish(&value);
     }
-    buf_addf(&b, "\"seed\":%" PRIu64, seed);
-    if (c->tmpl) {
-        struct buf clean = BUF_INIT(SIZE_MAX); /* a path may hold any bytes */
-        utf8_repair(&clean, c->tmpl, strlen(c->tmpl));
-        json_t *s = json_string(buf_str(&clean));
-        char *text = json_dumps(s, JSON_ENCODE_ANY);
-        buf_addf(&b, ",\"template\":%s", text);
-        free(text);
-        json_decref(s);
-        buf_finish(&clean);
-    }
+    const struct {
+        const char *name, *text;
+    } texts[] = {{"template", c->tmpl}, {"samplers", c->samplers}, {"logit_bias", c->logit_bias}, {"dry_breakers", c->dry_breakers}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].text)
+            add_text(&b, texts[i].name, texts[i].text);
     buf_addch(&b, '}');
+    buf_finish(&usual);
+    conf_finish(&none);
     return buf_take(&b);
 }
 

@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "model/sampler.h"
+#include "model/sampler_conf.h"
 
 struct conf {
     /* what to talk to */
@@ -19,7 +19,10 @@ struct conf {
     int n_ctx;          /* --ctx; 0: the model's, at most 4096 */
     int n_threads;      /* -t; 0: one per core */
     int max_tokens;     /* --max-tokens; 0: until the end or the context is full */
-    struct sampler_conf sampler;
+    struct sampler_conf sampler; /* its order is not used: see samplers */
+    bool gave[SAMPLER_KEYS];    /* a person set this: the model's recommendation does not count */
+    char *samplers;     /* --samplers; NULL: the usual order */
+    char *logit_bias, *dry_breakers; /* NULL: none; the usual ones */
     bool seed_set;      /* else a fresh seed is drawn for each answer and stored */
     bool system_given;  /* --system on this command line: it also replaces that of a session that goes on */
     /* which conversation */
@@ -44,6 +47,10 @@ int conf_set(struct conf *c, const char *name, const char *value, struct err *er
 int conf_load(struct conf *c, void (*warn)(void *arg, const char *text), void *arg, struct err *err);
 /* The config file alone. */
 void conf_load_file(struct conf *c, void (*warn)(void *arg, const char *text), void *arg);
+/* The sampler as a job has it: with the order. */
+struct sampler_conf conf_sampler(const struct conf *c);
+/* Takes over the values of the settings that nobody gave. */
+void conf_recommend(const struct conf *c, const struct sampler_conf *from, struct sampler_conf *to);
 /* The sampler, limits and template settings as a JSON object (stored with each answer). Owned by the caller. */
 char *conf_params_json(const struct conf *c, uint64_t seed);
 /* Names of the settings /set knows, for help and completion: i = 0.. until NULL; *help, *value (formatted into buf). */

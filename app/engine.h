@@ -29,6 +29,8 @@ struct job {
     struct job_msg *msgs;
     size_t n_msgs;
     struct sampler_conf sampler; /* the seed is set */
+    unsigned given;      /* bit 1 << enum sampler_key: the model's file does not change it */
+    char *logit_bias, *dry_breakers; /* as the options; NULL: none; the usual ones */
     int max_tokens;      /* 0: no limit but the context */
     bool prompt_only;    /* only render and tokenize: EV_PROMPT, then EV_DONE (/raw) */
 };
@@ -50,6 +52,7 @@ struct event {
     /* EV_MODEL, once per job: behind EV_LOAD, before anything else of it */
     char *name, *fingerprint, *arch, *quant, *backend, *template_sha, *engine; /* engine: "hadal 0.1 AVX-512" */
     int n_ctx_train, n_ctx; /* n_ctx: positions that this job may use */
+    struct sampler_conf sampler; /* as it is used, with what the model's file recommends */
     /* EV_LOAD bytes; EV_PREFILL tokens; EV_TEXT, EV_THOUGHT: tokens of the answer so far, positions of the context in use */
     uint64_t done, total;
     int reused;

@@ -35,6 +35,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "model/model.h"
+#include "model/sampler_conf.h"
 #include "model/template.h"
 
 #define PROGRESS_US 50000 /* between two events of progress */
@@ -68,6 +69,7 @@ struct run {
     struct tok_span *spans;
     size_t n_spans;
     struct tok_ids ids;
+    struct sampler_conf sampling; /* the job's, with what the model's file recommends */
     struct sampler *sampler;
     /* what the answer says */
     int32_t open, close; /* ids of the thinking tags, or -1 */
@@ -135,7 +137,7 @@ static void tell_model(struct run *r)
     char *engine = mem_printf("hadal %s %s", PACKAGE_VERSION, m->backend_text ? m->backend_text : m->backend);
     struct event e = {.kind = EV_MODEL, .name = (char *)m->name, .fingerprint = (char *)m->fingerprint, .arch = (char *)m->arch,
                       .quant = (char *)m->quant, .backend = (char *)m->backend, .template_sha = (char *)m->template_sha, .engine = engine,
-                      .n_ctx_train = m->n_ctx_train, .n_ctx = r->st.n_ctx};
+                      .n_ctx_train = m->n_ctx_train, .n_ctx = r->st.n_ctx, .sampler = r->sampling};
     send_event(r, &e);
     free(engine);
 }
@@ -338,9 +340,12 @@ static bool ends_with_tag(const struct buf *b)
 static int begin_answer(struct run *r, struct err *err)
 {
     const struct tok *t = model_tok(r->s->model);
-    int rc = sampler_check(&r->job->sampler, err);
-    if (!rc)
-        rc = sampler_create(&r->job->sampler, tok_count(t), &r->sampler, err);
+    const struct job *j = r->job;
+    int rc = sampler_create(&r->sampling, tok_count(t), &r->sampler, err);
+    if (!rc && j->logit_bias)
+        rc = sampler_biases(j->logit_bias, r->sampler, err);
+    if (!rc && r->sampling.dry_multiplier > 0)
+        rc = sampler_breakers(j->dry_breakers ? j->dry_breakers : SAMPLER_BREAKERS, r->sampler, t, err);
     if (rc)
         return rc;
     r->open = tok_find(t, REASON_OPEN, strlen(REASON_OPEN));
@@ -403,6 +408,8 @@ static int run_steps(struct run *r, const char **stop, struct err *err)
         rc = keep_session(r, err);
     if (rc)
         return rc;
+    r->sampling = r->job->sampler;
+    sampler_from_file(model_gguf(r->s->model), r->job->given, &r->sampling);
     tell_model(r);
     rc = render(r, err);
     if (!rc)

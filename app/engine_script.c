@@ -247,6 +247,7 @@ static void tell_model(struct script *s)
     e->template_sha = mem_strdup("");
     e->engine = mem_strdup("hadal " PACKAGE_VERSION " script");
     e->n_ctx_train = e->n_ctx = s->stats.n_ctx;
+    e->sampler = s->job->sampler;
     s->told = true;
     engine_emit(&s->base, e);
 }

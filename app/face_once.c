@@ -280,7 +280,7 @@ static json_t *result_json(const struct once *o)
 {
     static const struct gen_stats none;
     const struct gen_stats *g = chat_stats(o->chat) ? chat_stats(o->chat) : &none;
-    char *params = conf_params_json(o->conf, chat_seed(o->chat));
+    char *params = chat_params(o->chat);
     json_t *j = json_pack("{s:o, s:o}", "answer", jtext_n(buf_str(&o->answer), o->answer.len), "thought",
                           o->n_thought ? jtext_n(buf_str(&o->thought), o->thought.len) : json_null());
     json_object_update(j, o->model);

@@ -162,9 +162,27 @@ static void code_chars(struct codec *c, char *s, size_t size)
 
 /* ---- jobs and events ---- */
 
+static void code_sampler(struct codec *c, struct sampler_conf *s)
+{
+    float *const reals[] = {&s->temp, &s->top_p, &s->min_p, &s->repeat_penalty, &s->frequency_penalty, &s->presence_penalty, &s->typical,
+                            &s->top_n_sigma, &s->xtc_probability, &s->xtc_threshold, &s->dry_multiplier, &s->dry_base, &s->dyntemp_range,
+                            &s->dyntemp_exponent, &s->mirostat_tau, &s->mirostat_eta};
+    int *const wholes[] = {&s->top_k, &s->repeat_last, &s->dry_allowed_length, &s->dry_last, &s->mirostat};
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        code_f32(c, reals[i]);
+    for (size_t i = 0; i < sizeof wholes / sizeof *wholes; i++)
+        code_int(c, wholes[i], INT32_MIN, INT32_MAX);
+    code_u64(c, &s->seed);
+    for (size_t i = 0; i < sizeof s->order; i++) {
+        uint64_t u = s->order[i];
+        code_uint(c, &u, 1);
+        s->order[i] = (uint8_t)u;
+    }
+}
+
 static void code_job(struct codec *c, struct job *j)
 {
-    uint64_t n = j->n_msgs;
+    uint64_t n = j->n_msgs, given = j->given;
     code_u64(c, &j->id);
     code_str(c, &j->model_path);
     code_str(c, &j->tmpl);
@@ -172,13 +190,11 @@ static void code_job(struct codec *c, struct job *j)
     code_int(c, &j->n_threads, 0, INT32_MAX);
     code_int(c, &j->max_tokens, 0, INT32_MAX);
     code_bool(c, &j->prompt_only);
-    code_f32(c, &j->sampler.temp);
-    code_int(c, &j->sampler.top_k, INT32_MIN, INT32_MAX);
-    code_f32(c, &j->sampler.top_p);
-    code_f32(c, &j->sampler.min_p);
-    code_f32(c, &j->sampler.repeat_penalty);
-    code_int(c, &j->sampler.repeat_last, INT32_MIN, INT32_MAX);
-    code_u64(c, &j->sampler.seed);
+    code_sampler(c, &j->sampler);
+    code_uint(c, &given, 4);
+    j->given = (unsigned)given;
+    code_str(c, &j->logit_bias);
+    code_str(c, &j->dry_breakers);
     code_uint(c, &n, 4);
     if (!c->out) {
         if (n > FRAME_MAX_MESSAGES || n > (uint64_t)(c->end - c->p) / 8) { /* each takes 8 bytes or more */
@@ -217,6 +233,7 @@ static void code_event(struct codec *c, struct event *e)
             code_str(c, texts[i]);
         code_int(c, &e->n_ctx_train, 0, INT32_MAX);
         code_int(c, &e->n_ctx, 0, INT32_MAX);
+        code_sampler(c, &e->sampler);
         break;
     }
     case EV_LOAD:

@@ -30,6 +30,8 @@ void job_free(struct job *j)
     free(j->msgs);
     free(j->model_path);
     free(j->tmpl);
+    free(j->logit_bias);
+    free(j->dry_breakers);
     free(j);
 }
 

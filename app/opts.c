@@ -13,10 +13,27 @@
 #include "app/conf.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "model/sampler_conf.h"
 
 #define AT(field) .at = offsetof(struct conf, field)
+#define GAVE(key) .given_at = offsetof(struct conf, gave) + SAMPLER_KEY_##key * sizeof(bool)
 #define GIVEN(field) .given_at = offsetof(struct conf, field)
 #define BOTH (OPT_CONFIG | OPT_SETTING)
+
+static int check_order(const char *value, struct err *err)
+{
+    return sampler_order_parse(value, NULL, err);
+}
+
+static int check_biases(const char *value, struct err *err)
+{
+    return sampler_biases(value, NULL, err);
+}
+
+static int check_breakers(const char *value, struct err *err)
+{
+    return sampler_breakers(value, NULL, NULL, err);
+}
 
 const struct opt opts_main[] = {
     {.group = "Model", .name = "model", .letter = 'm', .kind = OPT_TEXT, .where = BOTH, AT(model), .arg = "MODEL", .complete = "models files",
@@ -39,18 +56,55 @@ const struct opt opts_main[] = {
     {.name = "question-first", .kind = OPT_FLAG, .where = OPT_CONFIG, AT(question_first),
      .help = "the question in front of standard input, not behind it"},
 
-    {.group = "Sampling", .name = "temp", .kind = OPT_REAL, .where = BOTH, AT(sampler.temp), .max = 100, .arg = "X",
+    {.group = "Sampling", .name = "temp", .kind = OPT_REAL, .where = BOTH, AT(sampler.temp), GAVE(TEMP), .max = 100, .arg = "X",
      .help = "temperature; 0 always takes the likeliest token"},
-    {.name = "top-k", .kind = OPT_INT, .where = BOTH, AT(sampler.top_k), .max = 1 << 30, .arg = "N",
+    {.name = "top-k", .kind = OPT_INT, .where = BOTH, AT(sampler.top_k), GAVE(TOP_K), .max = 1 << 30, .arg = "N",
      .help = "only the N likeliest tokens (0: off)"},
-    {.name = "top-p", .kind = OPT_REAL, .where = BOTH, AT(sampler.top_p), .max = 1, .arg = "X",
+    {.name = "top-p", .kind = OPT_REAL, .where = BOTH, AT(sampler.top_p), GAVE(TOP_P), .max = 1, .arg = "X",
      .help = "only the likeliest tokens that add up to X (1: off)"},
-    {.name = "min-p", .kind = OPT_REAL, .where = BOTH, AT(sampler.min_p), .max = 1, .arg = "X",
+    {.name = "min-p", .kind = OPT_REAL, .where = BOTH, AT(sampler.min_p), GAVE(MIN_P), .max = 1, .arg = "X",
      .help = "only tokens at least X times as likely as the likeliest (0: off)"},
-    {.name = "repeat-penalty", .kind = OPT_REAL, .where = BOTH, AT(sampler.repeat_penalty), .min = 0.01, .max = 100, .arg = "X",
+    {.name = "typical", .kind = OPT_REAL, .where = BOTH, AT(sampler.typical), .max = 1, .arg = "X",
+     .help = "only tokens of about the usual surprise that add up to X (1: off)"},
+    {.name = "top-n-sigma", .kind = OPT_REAL, .where = BOTH, AT(sampler.top_n_sigma), .max = 100, .arg = "X",
+     .help = "only tokens within X standard deviations of the likeliest (0: off)"},
+    {.name = "repeat-penalty", .kind = OPT_REAL, .where = BOTH, AT(sampler.repeat_penalty), GAVE(REPEAT), .min = 0.01, .max = 100, .arg = "X",
      .help = "makes tokens that stand in the text less likely (1: off)"},
-    {.name = "repeat-last", .kind = OPT_INT, .where = BOTH, AT(sampler.repeat_last), .max = 1 << 24, .arg = "N",
+    {.name = "repeat-last", .kind = OPT_INT, .where = BOTH, AT(sampler.repeat_last), GAVE(REPEAT_LAST), .max = 1 << 24, .arg = "N",
      .help = "how many of the last tokens the penalty looks at"},
+    {.name = "frequency-penalty", .kind = OPT_REAL, .where = BOTH, AT(sampler.frequency_penalty), .min = -100, .max = 100, .arg = "X",
+     .help = "takes X off a token's logit each time it stands there (0: off)"},
+    {.name = "presence-penalty", .kind = OPT_REAL, .where = BOTH, AT(sampler.presence_penalty), .min = -100, .max = 100, .arg = "X",
+     .help = "takes X off the logit of a token that stands there (0: off)"},
+    {.name = "dry-multiplier", .kind = OPT_REAL, .where = BOTH, AT(sampler.dry_multiplier), .max = 100, .arg = "X",
+     .help = "DRY, against repeated sequences: how strong (0: off)"},
+    {.name = "dry-base", .kind = OPT_REAL, .where = BOTH, AT(sampler.dry_base), .min = 1, .max = 100, .arg = "X",
+     .help = "how much stronger with each token more"},
+    {.name = "dry-allowed-length", .kind = OPT_INT, .where = BOTH, AT(sampler.dry_allowed_length), .max = 1 << 24, .arg = "N",
+     .help = "shorter repetitions are free"},
+    {.name = "dry-last", .kind = OPT_INT, .where = BOTH, AT(sampler.dry_last), .min = -1, .max = 1 << 24, .arg = "N",
+     .help = "how many of the last tokens DRY looks at (-1: all)"},
+    {.name = "dry-breakers", .kind = OPT_WORD, .where = BOTH, AT(dry_breakers), .max = 4096, .arg = "LIST", .check = check_breakers,
+     .help = "texts that end a repetition, between commas (\\n,:,\",*)"},
+    {.name = "xtc-probability", .kind = OPT_REAL, .where = BOTH, AT(sampler.xtc_probability), GAVE(XTC_PROBABILITY), .max = 1, .arg = "X",
+     .help = "how often the likeliest tokens are left out (0: off)"},
+    {.name = "xtc-threshold", .kind = OPT_REAL, .where = BOTH, AT(sampler.xtc_threshold), GAVE(XTC_THRESHOLD), .max = 1, .arg = "X",
+     .help = "XTC leaves out all but one of those this likely"},
+    {.name = "dyntemp-range", .kind = OPT_REAL, .where = BOTH, AT(sampler.dyntemp_range), .max = 100, .arg = "X",
+     .help = "temperature within X of --temp, by how sure the model is (0: off)"},
+    {.name = "dyntemp-exponent", .kind = OPT_REAL, .where = BOTH, AT(sampler.dyntemp_exponent), .max = 100, .arg = "X",
+     .help = "how it follows the entropy"},
+    {.name = "mirostat", .kind = OPT_INT, .where = BOTH, AT(sampler.mirostat), GAVE(MIROSTAT), .max = 2, .arg = "N",
+     .help = "keeps the surprise even, by version 1 or 2, instead of top-k and its like (0: off)"},
+    {.name = "mirostat-tau", .kind = OPT_REAL, .where = BOTH, AT(sampler.mirostat_tau), GAVE(MIROSTAT_TAU), .max = 100, .arg = "X",
+     .help = "the surprise it aims at, in bits"},
+    {.name = "mirostat-eta", .kind = OPT_REAL, .where = BOTH, AT(sampler.mirostat_eta), GAVE(MIROSTAT_ETA), .max = 1, .arg = "X",
+     .help = "how fast it learns"},
+    {.name = "logit-bias", .kind = OPT_TEXT, .where = BOTH, AT(logit_bias), .max = 65536, .arg = "LIST", .check = check_biases,
+     .help = "more or less of single tokens, by number: 15043+1.5,42-inf"},
+    {.name = "samplers", .kind = OPT_TEXT, .where = BOTH, AT(samplers), .max = 1024, .arg = "LIST", .check = check_order,
+     .complete = "penalties dry top_n_sigma top_k typical top_p min_p xtc temp",
+     .help = "which steps run, in their order: temp,top_k,min_p"},
     {.name = "seed", .kind = OPT_SEED, .where = BOTH, AT(sampler.seed), GIVEN(seed_set), .arg = "N|random",
      .help = "for the same answer again; random: a new one each time"},
     {.name = "max-tokens", .kind = OPT_INT, .where = BOTH, AT(max_tokens), .max = 1 << 24, .arg = "N",
@@ -159,6 +213,10 @@ int opt_store(const struct opt *o, void *base, const char *dash, const char *val
     case OPT_WORD:
         if (o->max > 0 && (double)strlen(value) > o->max)
             return bad_value(o, dash, value, err);
+        if (o->check && o->check(value, err)) {
+            err_wrap(err, "%s%s", dash, o->name);
+            return ERR_USAGE;
+        }
         free(*(char **)(void *)at);
         *(char **)(void *)at = o->kind == OPT_TEXT && !*value ? NULL : mem_strdup(value);
         break;
@@ -271,9 +329,9 @@ const char *opts_near(const char *word, const char *const *names)
 
 static int unknown(const struct opt *table, const char *name, struct err *err)
 {
-    const char *names[64];
+    const char *names[128];
     int n = 0;
-    for (const struct opt *o = table; o->name && n < 63; o++)
+    for (const struct opt *o = table; o->name && n < 127; o++)
         names[n++] = o->name;
     names[n] = NULL;
     const char *near = opts_near(name, names);

@@ -35,6 +35,7 @@ struct opt {
     const char *arg;  /* as --help shows the value: "N"; NULL for flags */
     const char *complete; /* for the completions: kinds ("models", "sessions", "deleted", "files") and plain words, with spaces between */
     const char *help;     /* one line, lower case, no full stop */
+    int (*check)(const char *value, struct err *err); /* TEXT, WORD: refuses what has not the right form; NULL: any text */
     const char *group;    /* heading in --help in front of this one; NULL: goes on */
 };
 

@@ -74,19 +74,23 @@ void slash_params(struct face *f, const char *arg)
 {
     const char *name, *help = "";
     struct buf value = BUF_INIT(1 << 20);
-    int wide = 6, room;
+    int wide = 6, names = 0, room;
+    struct conf shown_conf = *f->conf; /* with what the model in use recommends */
     (void)arg;
-    for (int i = 0; conf_setting(f->conf, i, NULL, &value); i++) {
+    if (chat_sampling(f->chat))
+        conf_recommend(f->conf, chat_sampling(f->chat), &shown_conf.sampler);
+    for (int i = 0; (name = conf_setting(&shown_conf, i, NULL, &value)); i++) {
         wide = (int)value.len > wide ? (int)value.len : wide;
+        names = (int)strlen(name) > names ? (int)strlen(name) : names;
         buf_reset(&value);
     }
     wide = wide < 14 ? wide : 14;
-    room = term_columns(TERM_OUT) - 20 - wide;
-    for (int i = 0; (name = conf_setting(f->conf, i, &help, &value)); i++) {
+    room = term_columns(TERM_OUT) - 6 - names - wide;
+    for (int i = 0; (name = conf_setting(&shown_conf, i, &help, &value)); i++) {
         struct buf shown = BUF_INIT(1 << 16), cut = BUF_INIT(1 << 16);
         face_cut(&shown, value.len ? buf_str(&value) : "-", wide, true);
         face_cut(&cut, help, room > 20 ? room : 20, false);
-        term_say(TERM_OUT, "  %-14s  %s  \x1b[2m%s\x1b[0m\n", name, buf_str(&shown), buf_str(&cut));
+        term_say(TERM_OUT, "  %-*s  %s  \x1b[2m%s\x1b[0m\n", names, name, buf_str(&shown), buf_str(&cut));
         buf_finish(&cut);
         buf_finish(&shown);
         buf_reset(&value);

@@ -263,28 +263,27 @@ void sampler_from_file(const struct gguf *g, unsigned given, struct sampler_conf
 {
     const struct {
         const char *key;
-        unsigned bit;
         float *real;
         int *whole;
-    } rows[] = {
-        {"temp", SAMPLER_GAVE_TEMP, &c->temp, NULL},
-        {"top_k", SAMPLER_GAVE_TOP_K, NULL, &c->top_k},
-        {"top_p", SAMPLER_GAVE_TOP_P, &c->top_p, NULL},
-        {"min_p", SAMPLER_GAVE_MIN_P, &c->min_p, NULL},
-        {"penalty_repeat", SAMPLER_GAVE_REPEAT, &c->repeat_penalty, NULL},
-        {"penalty_last_n", SAMPLER_GAVE_REPEAT_LAST, NULL, &c->repeat_last},
-        {"xtc_probability", SAMPLER_GAVE_XTC_PROBABILITY, &c->xtc_probability, NULL},
-        {"xtc_threshold", SAMPLER_GAVE_XTC_THRESHOLD, &c->xtc_threshold, NULL},
-        {"mirostat", SAMPLER_GAVE_MIROSTAT, NULL, &c->mirostat},
-        {"mirostat_tau", SAMPLER_GAVE_MIROSTAT_TAU, &c->mirostat_tau, NULL},
-        {"mirostat_eta", SAMPLER_GAVE_MIROSTAT_ETA, &c->mirostat_eta, NULL},
+    } rows[SAMPLER_KEYS] = {
+        [SAMPLER_KEY_TEMP] = {"temp", &c->temp, NULL},
+        [SAMPLER_KEY_TOP_K] = {"top_k", NULL, &c->top_k},
+        [SAMPLER_KEY_TOP_P] = {"top_p", &c->top_p, NULL},
+        [SAMPLER_KEY_MIN_P] = {"min_p", &c->min_p, NULL},
+        [SAMPLER_KEY_REPEAT] = {"penalty_repeat", &c->repeat_penalty, NULL},
+        [SAMPLER_KEY_REPEAT_LAST] = {"penalty_last_n", NULL, &c->repeat_last},
+        [SAMPLER_KEY_XTC_PROBABILITY] = {"xtc_probability", &c->xtc_probability, NULL},
+        [SAMPLER_KEY_XTC_THRESHOLD] = {"xtc_threshold", &c->xtc_threshold, NULL},
+        [SAMPLER_KEY_MIROSTAT] = {"mirostat", NULL, &c->mirostat},
+        [SAMPLER_KEY_MIROSTAT_TAU] = {"mirostat_tau", &c->mirostat_tau, NULL},
+        [SAMPLER_KEY_MIROSTAT_ETA] = {"mirostat_eta", &c->mirostat_eta, NULL},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (int i = 0; i < SAMPLER_KEYS; i++) {
         char key[64];
         double v;
         struct sampler_conf before = *c;
         snprintf(key, sizeof key, "general.sampling.%s", rows[i].key);
-        if (given & rows[i].bit || gguf_get_f64(g, key, &v, NULL) <= 0 || !(fabs(v) <= 1 << 30))
+        if (given >> i & 1 || gguf_get_f64(g, key, &v, NULL) <= 0 || !(fabs(v) <= 1 << 30))
             continue;
         if (rows[i].real)
             *rows[i].real = (float)v;

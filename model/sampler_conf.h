@@ -20,22 +20,22 @@ int sampler_biases(const char *text, struct sampler *s, struct err *err);
 int sampler_breakers(const char *text, struct sampler *s, const struct tok *t, struct err *err);
 #define SAMPLER_BREAKERS "\\n,:,\",*" /* the usual ones */
 
-/* Which settings a person gave: the model's file does not change these. */
-enum {
-    SAMPLER_GAVE_TEMP = 1 << 0,
-    SAMPLER_GAVE_TOP_K = 1 << 1,
-    SAMPLER_GAVE_TOP_P = 1 << 2,
-    SAMPLER_GAVE_MIN_P = 1 << 3,
-    SAMPLER_GAVE_REPEAT = 1 << 4,
-    SAMPLER_GAVE_REPEAT_LAST = 1 << 5,
-    SAMPLER_GAVE_XTC_PROBABILITY = 1 << 6,
-    SAMPLER_GAVE_XTC_THRESHOLD = 1 << 7,
-    SAMPLER_GAVE_MIROSTAT = 1 << 8,
-    SAMPLER_GAVE_MIROSTAT_TAU = 1 << 9,
-    SAMPLER_GAVE_MIROSTAT_ETA = 1 << 10,
-    SAMPLER_GAVE_ALL = (1 << 11) - 1,
+/* The settings that a model's file may recommend; it does not change what a person gave. */
+enum sampler_key {
+    SAMPLER_KEY_TEMP,
+    SAMPLER_KEY_TOP_K,
+    SAMPLER_KEY_TOP_P,
+    SAMPLER_KEY_MIN_P,
+    SAMPLER_KEY_REPEAT,
+    SAMPLER_KEY_REPEAT_LAST,
+    SAMPLER_KEY_XTC_PROBABILITY,
+    SAMPLER_KEY_XTC_THRESHOLD,
+    SAMPLER_KEY_MIROSTAT,
+    SAMPLER_KEY_MIROSTAT_TAU,
+    SAMPLER_KEY_MIROSTAT_ETA,
+    SAMPLER_KEYS,
 };
-/* Takes the file's general.sampling.* keys for what was not given; a value out of range is passed over. */
+/* Takes the file's general.sampling.* keys for what is not in `given` (bit 1 << key); a value out of range is passed over. */
 void sampler_from_file(const struct gguf *g, unsigned given, struct sampler_conf *c);
 
 #endif

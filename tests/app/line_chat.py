@@ -284,7 +284,7 @@ def test_settings():
         me.say("/set model nosuch")
         me.see("no model nosuch")
         me.say("/params")
-        me.see("temp            0.25")
+        me.see("temp                0.25")
         me.see("you> ")
         me.say("/system You are a duck.")
         me.see("the system prompt is set")

@@ -126,6 +126,8 @@ static void ranges(void **state)
         {"seed", "random", true}, {"seed", "dice", false},
         {"ctx", "0", true}, {"ctx", "16777217", false}, {"threads", "1024", true}, {"threads", "1025", false}, {"max-tokens", "-5", false},
         {"stats", "yes", true}, {"stats", "off", true}, {"stats", "1", true}, {"stats", "maybe", false}, {"stats", "", false},
+        {"samplers", "top_k,temp", true}, {"samplers", "top_k,topp", false}, {"logit-bias", "1+1,2-inf", true}, {"logit-bias", "the+1", false},
+        {"dry-breakers", "a,\\n", true}, {"dry-breakers", "01234567890123456789012345678901234567890", false}, {"dry-last", "-1", true},
         {"no-such", "1", false}, {"tmp", "1", false},
     };
     struct conf c;
@@ -148,12 +150,28 @@ static void ranges(void **state)
     } both[] = {{"temp", offsetof(struct sampler_conf, temp), true},           {"top-k", offsetof(struct sampler_conf, top_k), false},
                 {"top-p", offsetof(struct sampler_conf, top_p), true},         {"min-p", offsetof(struct sampler_conf, min_p), true},
                 {"repeat-penalty", offsetof(struct sampler_conf, repeat_penalty), true},
-                {"repeat-last", offsetof(struct sampler_conf, repeat_last), false}};
+                {"repeat-last", offsetof(struct sampler_conf, repeat_last), false},
+                {"typical", offsetof(struct sampler_conf, typical), true},
+                {"top-n-sigma", offsetof(struct sampler_conf, top_n_sigma), true},
+                {"frequency-penalty", offsetof(struct sampler_conf, frequency_penalty), true},
+                {"presence-penalty", offsetof(struct sampler_conf, presence_penalty), true},
+                {"xtc-probability", offsetof(struct sampler_conf, xtc_probability), true},
+                {"xtc-threshold", offsetof(struct sampler_conf, xtc_threshold), true},
+                {"dry-multiplier", offsetof(struct sampler_conf, dry_multiplier), true},
+                {"dry-base", offsetof(struct sampler_conf, dry_base), true},
+                {"dry-allowed-length", offsetof(struct sampler_conf, dry_allowed_length), false},
+                {"dry-last", offsetof(struct sampler_conf, dry_last), false},
+                {"dyntemp-range", offsetof(struct sampler_conf, dyntemp_range), true},
+                {"dyntemp-exponent", offsetof(struct sampler_conf, dyntemp_exponent), true},
+                {"mirostat", offsetof(struct sampler_conf, mirostat), false},
+                {"mirostat-tau", offsetof(struct sampler_conf, mirostat_tau), true},
+                {"mirostat-eta", offsetof(struct sampler_conf, mirostat_eta), true}};
     for (size_t i = 0; i < sizeof both / sizeof both[0]; i++) {
         const struct opt *o = opts_find(opts_main, both[i].name, strlen(both[i].name));
         for (int edge = 0; edge < 4; edge++) {
             double step = both[i].real ? 0.001 : 1, v = (edge < 2 ? o->min : o->max) + (edge == 0 ? -step : edge == 3 ? step : 0);
             struct sampler_conf s = sampler_default();
+            s.dry_multiplier = 1; /* else its base is not looked at */
             if (both[i].real)
                 *(float *)(void *)((char *)&s + both[i].at) = (float)v;
             else
@@ -355,9 +373,26 @@ static void settings(void **state)
     buf_finish(&value);
     assert_int_equal(conf_set(&c, "template", "a\"b", NULL), 0);
     char *json = conf_params_json(&c, 9007199254740993);
-    assert_string_equal(json, "{\"temp\":0.1,\"top_k\":40,\"top_p\":0.95,\"min_p\":0.05,\"repeat_penalty\":1,\"repeat_last\":64,"
-                              "\"max_tokens\":0,\"ctx\":0,\"seed\":9007199254740993,\"template\":\"a\\\"b\"}");
+    assert_string_equal(json, "{\"seed\":9007199254740993,\"ctx\":0,\"temp\":0.1,\"top_k\":40,\"top_p\":0.95,\"min_p\":0.05,\"repeat_penalty\":1,"
+                              "\"repeat_last\":64,\"max_tokens\":0,\"template\":\"a\\\"b\"}");
     free(json);
+    assert_int_equal(conf_set(&c, "xtc-probability", "0.5", NULL), 0);
+    assert_int_equal(conf_set(&c, "samplers", "temp,xtc", NULL), 0);
+    json = conf_params_json(&c, 1);
+    assert_non_null(strstr(json, "\"xtc_probability\":0.5,"));
+    assert_non_null(strstr(json, "\"samplers\":\"temp,xtc\""));
+    free(json);
+    conf_finish(&c);
+    conf_init(&c);
+    assert_int_equal(conf_set(&c, "temp", "0.1", NULL), 0);
+    assert_int_equal(conf_set(&c, "samplers", "temp,xtc", NULL), 0);
+    struct sampler_conf s = conf_sampler(&c);
+    assert_true(s.order[0] == SAMPLER_TEMP && s.order[1] == SAMPLER_XTC && s.order[2] == 0 && s.temp == 0.1f && s.top_k == 40);
+    /* a model's file: what a person set stays */
+    s.temp = 0.6f;
+    s.top_k = 20;
+    conf_recommend(&c, &s, &c.sampler);
+    assert_true(c.sampler.temp == 0.1f && c.sampler.top_k == 20);
     conf_finish(&c);
 }
 

@@ -27,7 +27,11 @@ static struct job *a_job(void)
     j->n_threads = 3;
     j->max_tokens = 77;
     j->prompt_only = true;
-    j->sampler = (struct sampler_conf){0.5f, 40, 0.9f, 0.05f, 1.1f, 64, 0xFFFFFFFFFFFFFFFFu};
+    /* every member another value, so that two that change places are seen */
+    j->sampler = (struct sampler_conf){0.5f, 40, 0.9f, 0.05f, 1.1f, 64, 0xFFFFFFFFFFFFFFFFu, 0.11f, 0.12f, 0.13f, 0.14f, 0.15f, 0.16f, 0.17f, 1.18f,
+                                       5, -1, 0.19f, 0.21f, 2, 0.22f, 0.23f, {SAMPLER_TEMP, SAMPLER_TOP_K}};
+    j->given = 0x80000401u;
+    j->dry_breakers = mem_strdup("");
     job_add(j, 0, "", 0);
     job_add(j, 1, "a\0b", 3);
     job_add(j, 2, "\xFF\xC3", 2);
@@ -58,7 +62,10 @@ static void jobs(void **state)
     assert_int_equal(k->n_threads, 3);
     assert_int_equal(k->max_tokens, 77);
     assert_true(k->prompt_only);
-    assert_true(k->sampler.temp == 0.5f && k->sampler.min_p == 0.05f && k->sampler.repeat_penalty == 1.1f);
+    assert_memory_equal(&k->sampler, &j->sampler, offsetof(struct sampler_conf, order) + sizeof j->sampler.order);
+    assert_true(k->given == j->given);
+    assert_null(k->logit_bias);
+    assert_string_equal(k->dry_breakers, "");
     assert_int_equal(k->sampler.seed, UINT64_MAX);
     assert_int_equal(k->n_msgs, 3);
     assert_int_equal(k->msgs[1].role, 1);
@@ -144,18 +151,18 @@ static void bad_headers(void **state)
 {
     (void)state;
     struct err err = {0};
-    assert_int_equal(header('H', 1, FRAME_EVENT, 100, EV_TEXT, NULL), 0); /* more must come */
-    assert_int_equal(header('X', 1, FRAME_EVENT, 1, 0, &err), ERR_IO);
-    assert_int_equal(header('H', 2, FRAME_EVENT, 1, 0, &err), ERR_IO);
-    assert_non_null(strstr(err.msg, "version 2"));
-    assert_int_equal(header('H', 1, 0, 1, 0, &err), ERR_IO);
-    assert_int_equal(header('H', 1, 4, 1, 0, &err), ERR_IO);
-    assert_int_equal(header('H', 1, FRAME_JOB, FRAME_MAX, 0, &err), 0);
-    assert_int_equal(header('H', 1, FRAME_JOB, FRAME_MAX + 1, 0, &err), ERR_IO);
-    assert_int_equal(header('H', 1, FRAME_CANCEL, FRAME_MAX_SMALL + 1, 0, &err), ERR_IO);
-    assert_int_equal(header('H', 1, FRAME_EVENT, FRAME_MAX_SMALL, EV_TEXT, &err), 0);
-    assert_int_equal(header('H', 1, FRAME_EVENT, FRAME_MAX_SMALL + 1, EV_TEXT, &err), ERR_IO);
-    assert_int_equal(header('H', 1, FRAME_EVENT, FRAME_MAX_SMALL + 1, EV_PROMPT, &err), 0);
+    assert_int_equal(header('H', FRAME_VERSION, FRAME_EVENT, 100, EV_TEXT, NULL), 0); /* more must come */
+    assert_int_equal(header('X', FRAME_VERSION, FRAME_EVENT, 1, 0, &err), ERR_IO);
+    assert_int_equal(header('H', FRAME_VERSION + 1, FRAME_EVENT, 1, 0, &err), ERR_IO);
+    assert_non_null(strstr(err.msg, "version 3"));
+    assert_int_equal(header('H', FRAME_VERSION, 0, 1, 0, &err), ERR_IO);
+    assert_int_equal(header('H', FRAME_VERSION, 4, 1, 0, &err), ERR_IO);
+    assert_int_equal(header('H', FRAME_VERSION, FRAME_JOB, FRAME_MAX, 0, &err), 0);
+    assert_int_equal(header('H', FRAME_VERSION, FRAME_JOB, FRAME_MAX + 1, 0, &err), ERR_IO);
+    assert_int_equal(header('H', FRAME_VERSION, FRAME_CANCEL, FRAME_MAX_SMALL + 1, 0, &err), ERR_IO);
+    assert_int_equal(header('H', FRAME_VERSION, FRAME_EVENT, FRAME_MAX_SMALL, EV_TEXT, &err), 0);
+    assert_int_equal(header('H', FRAME_VERSION, FRAME_EVENT, FRAME_MAX_SMALL + 1, EV_TEXT, &err), ERR_IO);
+    assert_int_equal(header('H', FRAME_VERSION, FRAME_EVENT, FRAME_MAX_SMALL + 1, EV_PROMPT, &err), 0);
 }
 
 static int as_job(const void *p, size_t n)

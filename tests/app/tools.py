@@ -26,6 +26,50 @@ def test_info():
         p.eq((r["runs"], r["quant"], r["tensors"], r["pre"]), (False, None, 0, "qwen2"))
 
 
+def test_sample():
+    with p.Home() as h:
+        lines = open(p.shared("data/samplers.jsonl")).read()
+        r = h.run("sample", "--jsonl", input=lines)
+        p.eq((r.returncode, r.err), (0, ""))
+        cases, got = lines.splitlines(), r.out.splitlines()
+        p.eq(len(got), len(cases))
+        for case, line in zip(cases, got):
+            case, line = json.loads(case), json.loads(line)
+            p.eq(line["ids"], case["expect"]["ids"], case["id"])
+            assert all(abs(a - b) < 1e-5 for a, b in zip(line["probs"], case["expect"]["probs"])), case["id"]
+
+
+def test_sample_of_bad_lines():
+    good = '{"logits":[1,2],"params":{"samplers":[{"type":"top_k","k":1}]},"last_tokens":[]}'
+    with p.Home() as h:
+        for bad, part in [("{", "no JSON"), ("[1]", "logits"), ('{"logits":[]}', "logits"), ('{"logits":["a"]}', "logits[0]"), ('{"logits":[1]}', "samplers"),
+                          ('{"logits":[1],"params":{"samplers":[{"type":"luck"}]}}', "'luck'"), ('{"logits":[null],"params":{"samplers":[]}}', "numeric"),
+                          ('{"logits":[1],"params":{"samplers":[{"type":"logit_bias","bias":[[1,2]]}]}}', "no token 1")]:
+            r = h.run("sample", input=good + "\n\n" + bad + "\n")
+            assert r.returncode in (1, 2, 9) and r.err.startswith("hadal: line 3: ") and part in r.err, (bad, r.returncode, r.err)
+            p.eq(json.loads(r.out), {"ids": [1], "probs": [1]})
+
+
+def test_sampling_options():
+    """They reach the model: what is asked for is what is stored, and a token that is not there is an error."""
+    with p.Home() as h:
+        model = p.shared("goldens/llama.gguf")
+        ask = ["-m", model, "--template", "chatml", "--max-tokens", "8", "--json"]
+        more = ["--seed", "5", "--temp", "3", "--samplers", "top_k,temp", "--logit-bias", "65-inf", "--dry-multiplier", "1", "--mirostat-tau", "4"]
+        a, b = h.json(*ask, *more, "x"), h.json(*ask, *more, "x")
+        p.eq(a["answer"], b["answer"])
+        for key, value in [("samplers", "top_k,temp"), ("logit_bias", "65-inf"), ("dry_multiplier", 1), ("mirostat_tau", 4), ("seed", 5)]:
+            p.eq(a["params"][key], value, key)
+        r = h.run(*ask, "--logit-bias", "320+1", "x")
+        p.eq(r.returncode, 2)
+        p.has(r.err + r.out, "there is no token 320 (0 to 319)")
+        for args, part in [(["--samplers", "top_k,best"], "no sampler is called 'best'"), (["--logit-bias", "x+1"], "a bias is a token's number"),
+                           (["--mirostat", "3"], "--mirostat takes a whole number from 0 to 2"), (["--xtc-probability", "2"], "--xtc-probability")]:
+            r = h.run(*ask, *args, "x")
+            p.eq((r.returncode, r.out), (2, ""))
+            p.has(r.err, part)
+
+
 def test_info_of_bad_files():
     folder = p.pathlib.Path(p.shared("goldens/gguf-bad"))
     with p.Home() as h:
@@ -117,7 +161,7 @@ def test_completion_words():
         h.model("one.gguf", p.shared("goldens/llama.gguf"))
         p.eq(words(h, "re"), ["rename", "render"])
         assert {"ls", "show", "bench"} <= set(words(h, ""))
-        p.eq(words(h, "--top"), ["--top-k", "--top-p"])
+        p.eq(words(h, "--top"), ["--top-k", "--top-p", "--top-n-sigma"])
         p.eq(words(h, "-m", ""), ["one.gguf", ":files"])
         p.eq(words(h, "-nm", "o"), ["one.gguf", ":files"])
         p.eq(words(h, "--model=o"), ["--model=one.gguf", ":files"])

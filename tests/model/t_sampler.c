@@ -672,7 +672,7 @@ static void recommended(void **state)
     assert_int_equal(gguf_open_memory(f.b.data, f.b.len, "made", &g, NULL), 0);
     struct sampler_conf c = sampler_default();
     c.repeat_penalty = 1.5f;
-    sampler_from_file(g, SAMPLER_GAVE_REPEAT, &c);
+    sampler_from_file(g, 1u << SAMPLER_KEY_REPEAT, &c);
     assert_true(c.temp == 0.6f && c.top_k == 20 && c.top_p == 0.95f && c.min_p == 0.05f && c.repeat_penalty == 1.5f);
     gguf_close(g);
     buf_finish(&f.b);
