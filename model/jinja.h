@@ -18,8 +18,7 @@
 
 /* What went wrong, and where in the source (1-based; column in characters; 0: nowhere). */
 struct jinja_error {
-    bool raised;        /* the template itself refused, by raise_exception: text is its message */
-    bool limit;         /* a budget ran out */
+    bool raised; /* the template itself refused, by raise_exception: text is its message */
     int line, column;
     char text[400];
 };
@@ -33,7 +32,6 @@ enum jinja_op {
     OP_LOAD,      /* push the variable a */
     OP_STORE,     /* pop into the variable a of the innermost scope */
     OP_STORE_NS,  /* pop a namespace, pop a value: its member, constant a */
-    OP_POP,
     OP_JUMP,      /* a: by so many instructions from the next */
     OP_IF_FALSE,  /* pop; jump by a if false */
     OP_AND,       /* jump by a if the top is false, else pop it */
@@ -212,7 +210,6 @@ struct loop {
     struct value item, prev;
     struct value changed; /* what loop.changed saw last */
     struct vlist *kept;   /* a filtering loop */
-    int depth;
     bool completed; /* a body came to its end */
     struct scope *scope, *outer;
     size_t sp, marks; /* the machine's state at its begin */
@@ -275,11 +272,10 @@ static inline bool rt_absent(struct rt *rt, struct value v)
     rt_say_absent(rt, v);
     return false;
 }
-/* A budget ran out. */
-#define rt_limit(rt, ...) ((rt)->e->limit = true, rt_fail((rt), __VA_ARGS__))
+/* The arena is full. */
 static inline bool rt_over(struct rt *rt)
 {
-    return rt_limit(rt, "the template needs more than %zu MB of memory", rt->max_memory >> 20);
+    return rt_fail(rt, "the template needs more than %zu MB of memory", rt->max_memory >> 20);
 }
 bool rt_spend(struct rt *rt, size_t work); /* true unless the budget is used up */
 /* What n bytes cost that are copied or compared, searched, looked at character by character (a unit is about 10 ns). */
@@ -301,10 +297,10 @@ bool out_value(struct rt *rt, struct value v); /* as str() */
 bool out_repr(struct rt *rt, struct value v);
 /* str(v), without a copy if it is a text. */
 bool rt_str(struct rt *rt, struct value v, struct vstr **out);
-bool rt_new_str(struct rt *rt, const char *s, size_t n, struct value *out);
 
 /* jinja_op.c */
-const char *op_type(struct value v);
+const char *op_type(struct value v); /* "integer" */
+const char *op_a(struct value v);    /* "an integer" */
 bool op_true(struct value v);
 bool op_equal(struct rt *rt, struct value a, struct value b, bool *out);
 bool op_order(struct rt *rt, struct value a, struct value b, const char *op, int *out); /* 2: unordered */

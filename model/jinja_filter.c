@@ -177,7 +177,7 @@ FILTER(dictsort)
     if (v.kind == VAL_UNDEF)
         return rt_absent(rt, v);
     if (v.kind != VAL_MAP)
-        return rt_fail(rt, "dictsort takes a mapping, not a %s", op_type(v));
+        return rt_fail(rt, "dictsort takes a mapping, not %s", op_a(v));
     if (c->arg[1].kind != VAL_ABSENT) {
         if (!arg_str(rt, c->arg[1], &by))
             return false;
@@ -450,7 +450,7 @@ FILTER(items)
     (void)c;
     struct vlist *r = op_list(rt, 0);
     if (v.kind != VAL_MAP && v.kind != VAL_UNDEF)
-        return rt_fail(rt, "items takes a mapping, not a %s", op_type(v));
+        return rt_fail(rt, "items takes a mapping, not %s", op_a(v));
     for (size_t i = 0; v.kind == VAL_MAP && i < v.m->n; i++)
         if (!op_push(rt, r, op_pair(rt, v.m->e[i].key, v.m->e[i].val)))
             return false;
@@ -719,7 +719,7 @@ FILTER(abs_)
     if (v.kind == VAL_UNDEF)
         return rt_absent(rt, v);
     if (!op_number(v))
-        return rt_fail(rt, "a %s has no absolute value", op_type(v));
+        return rt_fail(rt, "%s has no absolute value", op_a(v));
     if (v.kind == VAL_FLOAT)
         *out = val_float(fabs(v.f));
     else
@@ -811,7 +811,7 @@ FILTER(round_)
     if (v.kind == VAL_UNDEF)
         return rt_absent(rt, v);
     if (!op_number(v))
-        return rt_fail(rt, "a %s cannot be rounded", op_type(v));
+        return rt_fail(rt, "%s cannot be rounded", op_a(v));
     if (!arg_int(rt, c->arg[0], 0, &digits) || (c->arg[1].kind != VAL_ABSENT && !arg_str(rt, c->arg[1], &how)))
         return false;
     if (digits < -300 || digits > 300)

@@ -101,7 +101,7 @@ static bool put_number(struct rt *rt, const struct spec *given, struct value v)
     if (!sp.type)
         sp.type = whole ? 'd' : sp.prec < 0 ? 'r' : 'g';
     if (strchr("bdoxXn", sp.type) ? !whole : !strchr("eEfFgG%r", sp.type))
-        return rt_fail(rt, "the format '%c' does not fit a %s", sp.type, op_type(v));
+        return rt_fail(rt, "the format '%c' does not fit %s", sp.type, op_a(v));
     if (strchr("bdoxXn", sp.type)) {
         int64_t i = v.kind == VAL_BOOL ? v.b : v.i;
         minus = i < 0;
@@ -202,7 +202,7 @@ static bool percent_value(struct rt *rt, const struct spec *given, char type, bo
     if (!strchr("diuxXoeEfFgG", type))
         return rt_fail(rt, "the format '%%%c' is not supported", type);
     if (!op_number(v))
-        return v.kind == VAL_UNDEF ? rt_absent(rt, v) : rt_fail(rt, "the format '%%%c' takes a number, not a %s", type, op_type(v));
+        return v.kind == VAL_UNDEF ? rt_absent(rt, v) : rt_fail(rt, "the format '%%%c' takes a number, not %s", type, op_a(v));
     bool whole = strchr("diuxXo", type) != NULL;
     if (whole && v.kind == VAL_FLOAT) {
         if (strchr("xXo", type) || !(fabs(v.f) < 0x1p63))
@@ -365,10 +365,10 @@ static bool field(struct rt *rt, const struct vstr *s, const struct call *c, siz
     if ((v.kind == VAL_INT || v.kind == VAL_FLOAT || (v.kind == VAL_BOOL && sp.type)) && sp.type != 's')
         return put_number(rt, &sp, v);
     if (sp.type && sp.type != 's')
-        return rt_fail(rt, "the format '%c' does not fit a %s", sp.type, op_type(v));
+        return rt_fail(rt, "the format '%c' does not fit %s", sp.type, op_a(v));
     struct vstr *text;
     if (sp.type == 's' && v.kind != VAL_STR)
-        return rt_fail(rt, "the format 's' does not fit a %s", op_type(v));
+        return rt_fail(rt, "the format 's' does not fit %s", op_a(v));
     return rt_str(rt, v, &text) && (!s->safe || str_escape(rt, text, &text)) && put_str(rt, &sp, text);
 }
 

@@ -134,7 +134,7 @@ static bool f_range(struct rt *rt, struct value self, const struct call *c, stru
     uint64_t span = step > 0 ? (start < stop ? (uint64_t)stop - (uint64_t)start : 0) : (start > stop ? (uint64_t)start - (uint64_t)stop : 0);
     uint64_t by = step > 0 ? (uint64_t)step : 0 - (uint64_t)step, n = span / by + (span % by != 0);
     if (n > LIMIT_TMPL_RANGE)
-        return rt_limit(rt, "a range of more than %d numbers", LIMIT_TMPL_RANGE);
+        return rt_fail(rt, "a range of more than %d numbers", LIMIT_TMPL_RANGE);
     *r = (struct range){start, stop, step, (size_t)n};
     *out = (struct value){.kind = VAL_RANGE, .p = r};
     return true;
@@ -198,7 +198,7 @@ static bool may_change(struct rt *rt, struct value v)
 {
     if (v.kind == VAL_TUPLE)
         return rt_fail(rt, "a tuple cannot be changed");
-    return !(v.kind == VAL_LIST ? v.l->frozen : v.m->frozen) || rt_fail(rt, "a %s that was given to the template cannot be changed", op_type(v));
+    return !(v.kind == VAL_LIST ? v.l->frozen : v.m->frozen) || rt_fail(rt, "%s that was given to the template cannot be changed", op_a(v));
 }
 
 static bool l_append(struct rt *rt, struct value self, const struct call *c, struct value *out)
@@ -375,7 +375,7 @@ static bool member(struct rt *rt, struct value self, struct value key, struct vp
 {
     bool fit = vmap_can_key(key);
     *out = fit ? vmap_find(self.m, key) : NULL;
-    return (fit || key.kind == VAL_UNDEF || rt_fail(rt, "a %s cannot be the key of a mapping", op_type(key))) &&
+    return (fit || key.kind == VAL_UNDEF || rt_fail(rt, "%s cannot be the key of a mapping", op_a(key))) &&
            rt_spend(rt, key.kind == VAL_STR ? 1 + COST_MOVE(key.s->n) : 1);
 }
 

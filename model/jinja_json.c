@@ -98,7 +98,7 @@ static bool write_key(struct rt *rt, const struct style *st, struct value key)
     case VAL_FLOAT:
         return out_cstr(rt, "\"") && write_number(rt, key) && out_cstr(rt, "\"");
     default:
-        return rt_fail(rt, "a %s cannot be a key in JSON", op_type(key));
+        return rt_fail(rt, "%s cannot be a key in JSON", op_a(key));
     }
 }
 
@@ -152,7 +152,7 @@ static bool write_value(struct rt *rt, const struct style *st, struct value v, i
     case VAL_UNDEF:
         return rt_absent(rt, v);
     default:
-        return rt_fail(rt, "a %s cannot be written as JSON", op_type(v));
+        return rt_fail(rt, "%s cannot be written as JSON", op_a(v));
     }
 }
 

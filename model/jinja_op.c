@@ -21,13 +21,19 @@ struct undef {
     const char *text;
 };
 
-const char *op_type(struct value v)
+const char *op_a(struct value v)
 {
     static const char *const names[] = {
-        "nothing", "undefined value", "none", "boolean", "integer", "float", "string", "list", "tuple", "mapping",
-        "range", "iterator", "view of a mapping", "namespace", "loop", "macro", "function", "method", "cycler", "joiner",
+        "nothing", "an undefined value", "none", "a boolean", "an integer", "a float", "a string", "a list", "a tuple", "a mapping",
+        "a range", "an iterator", "a view of a mapping", "a namespace", "a loop", "a macro", "a function", "a method", "a cycler", "a joiner",
     };
     return names[v.kind];
+}
+
+const char *op_type(struct value v)
+{
+    const char *s = op_a(v), *space = strchr(s, ' ');
+    return space ? space + 1 : s;
 }
 
 struct value rt_undef(struct rt *rt, struct value of, struct value key)
@@ -102,7 +108,7 @@ bool op_put(struct rt *rt, struct vmap *m, struct value key, struct value v)
     if (key.kind == VAL_UNDEF)
         return rt_absent(rt, key);
     if (!vmap_can_key(key))
-        return rt_fail(rt, "a %s cannot be the key of a mapping", op_type(key));
+        return rt_fail(rt, "%s cannot be the key of a mapping", op_a(key));
     return rt_spend(rt, weight(key)) && (vmap_put(rt->vals, m, key, v) || rt_over(rt));
 }
 
@@ -128,7 +134,7 @@ bool op_int(struct rt *rt, struct value v, int64_t *out)
     if (v.kind == VAL_UNDEF)
         return rt_absent(rt, v);
     if (v.kind != VAL_INT && v.kind != VAL_BOOL)
-        return rt_fail(rt, "expected an integer, got a %s", op_type(v));
+        return rt_fail(rt, "expected an integer, got %s", op_a(v));
     *out = as_int(v);
     return true;
 }
@@ -246,7 +252,7 @@ static bool order(struct rt *rt, struct value a, struct value b, const char *op,
     if (a.kind == VAL_UNDEF || b.kind == VAL_UNDEF)
         return rt_absent(rt, a.kind == VAL_UNDEF ? a : b);
     if (a.kind != b.kind || (a.kind != VAL_LIST && a.kind != VAL_TUPLE))
-        return rt_fail(rt, "'%s' does not compare a %s with a %s", op, op_type(a), op_type(b));
+        return rt_fail(rt, "'%s' does not compare %s with %s", op, op_a(a), op_a(b));
     if (depth > LIMIT_TMPL_NEST)
         return rt_fail(rt, "values in values, more than %d deep", LIMIT_TMPL_NEST);
     for (size_t i = 0; i < a.l->n && i < b.l->n; i++) {
@@ -277,7 +283,7 @@ static bool in_list(struct rt *rt, const struct vlist *l, struct value v, bool *
 static bool in_map(struct rt *rt, const struct vmap *m, struct value v, bool *out)
 {
     if (v.kind != VAL_UNDEF && !vmap_can_key(v))
-        return rt_fail(rt, "a %s cannot be the key of a mapping", op_type(v));
+        return rt_fail(rt, "%s cannot be the key of a mapping", op_a(v));
     *out = v.kind != VAL_UNDEF && vmap_find(m, v) != NULL;
     return rt_spend(rt, weight(v));
 }
@@ -288,7 +294,7 @@ static bool contains(struct rt *rt, struct value in, struct value v, bool *out)
     switch ((int)in.kind) {
     case VAL_STR:
         if (v.kind != VAL_STR)
-            return rt_fail(rt, "'in' looks for a string in a string, not for a %s", op_type(v));
+            return rt_fail(rt, "'in' looks for a string in a string, not for %s", op_a(v));
         *out = str_find(in.s->s, 0, in.s->n, v.s->s, v.s->n) != SIZE_MAX;
         return rt_spend(rt, COST_FIND(in.s->n));
     case VAL_MAP:
@@ -425,7 +431,7 @@ static bool repeat(struct rt *rt, struct value v, int64_t n, struct value *out)
     size_t len = v.kind == VAL_STR ? v.s->n : v.l->n, all;
     n = n < 0 ? 0 : n;
     if (__builtin_mul_overflow(len, (size_t)n, &all) || all > rt->max_text)
-        return rt_limit(rt, "the template makes a %s of more than %zu MB", op_type(v), rt->max_text >> 20);
+        return rt_fail(rt, "the template makes %s of more than %zu MB", op_a(v), rt->max_text >> 20);
     if (len == 0)
         n = 0;
     if (v.kind == VAL_STR) {
@@ -451,7 +457,7 @@ static bool join(struct rt *rt, struct vstr *a, struct vstr *b, struct value *ou
     const struct vtail *t = a->tail;
     bool in_place = t && t->n == a->n && t->cap - t->n >= b->n;
     if (a->n + b->n > rt->max_text)
-        return rt_limit(rt, "the template makes a text of more than %zu MB", rt->max_text >> 20);
+        return rt_fail(rt, "the template makes a text of more than %zu MB", rt->max_text >> 20);
     if (!rt_spend(rt, COST_MOVE(b->n + (in_place ? 0 : a->n))))
         return false;
     struct vstr *s = vstr_join(rt->vals, a, b);
@@ -509,7 +515,7 @@ bool op_arith(struct rt *rt, enum jinja_op op, struct value a, struct value b, s
         return repeat(rt, a, as_int(b), out);
     if (op == OP_MUL && is_sequence(b) && (a.kind == VAL_INT || a.kind == VAL_BOOL))
         return repeat(rt, b, as_int(a), out);
-    return rt_fail(rt, "'%s' does not work between a %s and a %s", names[op - OP_ADD], op_type(a), op_type(b));
+    return rt_fail(rt, "'%s' does not work between %s and %s", names[op - OP_ADD], op_a(a), op_a(b));
 }
 
 bool op_sign(struct rt *rt, bool minus, struct value a, struct value *out)
@@ -517,7 +523,7 @@ bool op_sign(struct rt *rt, bool minus, struct value a, struct value *out)
     if (a.kind == VAL_UNDEF)
         return rt_absent(rt, a);
     if (!op_number(a))
-        return rt_fail(rt, "a %s has no sign", op_type(a));
+        return rt_fail(rt, "%s has no sign", op_a(a));
     if (a.kind == VAL_FLOAT)
         *out = val_float(minus ? -a.f : a.f);
     else if (minus)
@@ -740,7 +746,7 @@ bool op_slice(struct rt *rt, struct value of, const struct value part[3], struct
     if (of.kind == VAL_UNDEF)
         return rt_absent(rt, of);
     if (!is_sequence(of) && of.kind != VAL_RANGE)
-        return rt_fail(rt, "a %s has no slices", op_type(of));
+        return rt_fail(rt, "%s has no slices", op_a(of));
     if (!op_len(rt, of, &len) || (part[2].kind != VAL_NONE && !op_int(rt, part[2], &step)))
         return false;
     if (step == 0)
@@ -819,7 +825,7 @@ bool op_len(struct rt *rt, struct value v, size_t *out)
         *out = ((const struct view *)v.p)->m->n;
         return true;
     default:
-        return rt_fail(rt, "a %s has no length", op_type(v));
+        return rt_fail(rt, "%s has no length", op_a(v));
     }
 }
 
@@ -862,7 +868,7 @@ bool op_items(struct rt *rt, struct value v, struct vlist **out)
         break;
     default:
         if (!op_iterable(v))
-            return rt_fail(rt, "a %s cannot be iterated", op_type(v));
+            return rt_fail(rt, "%s cannot be iterated", op_a(v));
     }
     if (m)
         n = m->n;

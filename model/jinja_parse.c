@@ -1280,6 +1280,7 @@ int jinja_compile(const char *src, size_t n, struct jinja **out, struct jinja_er
     j->vals = vals_create(SOURCE_MEMORY);
     j->src = lex_source(j->vals, src, &n);
     j->n_src = n;
+    j->params = mem_array(1, sizeof *j->params); /* a macro without parameters points to none of them */
     *c = (struct comp){.j = j, .e = e, .proto = -1, .call_at = NOWHERE, .vars = vmap_new(j->vals), .texts = vmap_new(j->vals)};
     c->lex = (struct lexer){.src = j->src, .n = n, .vals = j->vals, .e = e};
     bool ok = template(c) && !c->failed;

@@ -57,7 +57,7 @@ bool rt_spend(struct rt *rt, size_t work)
 {
     if (work > (size_t)rt->work) {
         rt->work = 0;
-        return rt_limit(rt, "the template does not come to an end: more than %d million steps", LIMIT_TMPL_WORK / 1000000);
+        return rt_fail(rt, "the template does not come to an end: more than %d million steps", LIMIT_TMPL_WORK / 1000000);
     }
     rt->work -= (int64_t)work;
     return true;
@@ -68,14 +68,14 @@ static bool spend_pass(struct rt *rt)
     if (rt->loops-- > 0)
         return true;
     rt->loops = 0;
-    return rt_limit(rt, "the template does not come to an end: more than %d passes through its loops", LIMIT_TMPL_LOOPS);
+    return rt_fail(rt, "the template does not come to an end: more than %d passes through its loops", LIMIT_TMPL_LOOPS);
 }
 
 /* ---- output ---- */
 
 bool out_room(struct rt *rt, size_t n)
 {
-    return (n <= rt->max_text && rt->n <= rt->max_text - n) || rt_limit(rt, "the template makes a text of more than %zu MB", rt->max_text >> 20);
+    return (n <= rt->max_text && rt->n <= rt->max_text - n) || rt_fail(rt, "the template makes a text of more than %zu MB", rt->max_text >> 20);
 }
 
 bool out_bytes(struct rt *rt, const char *s, size_t n, bool foreign)
@@ -146,15 +146,6 @@ bool out_done(struct rt *rt, size_t mark, struct value *out)
     return true;
 }
 
-bool rt_new_str(struct rt *rt, const char *s, size_t n, struct value *out)
-{
-    struct vstr *r = vstr_copy(rt->vals, s, n, false);
-    if (!r)
-        return rt_over(rt);
-    *out = vstr_value(r);
-    return true;
-}
-
 bool rt_str(struct rt *rt, struct value v, struct vstr **out)
 {
     if (v.kind == VAL_STR) {
@@ -172,7 +163,7 @@ static bool push(struct rt *rt, struct value v)
     if (rt->sp == rt->cap_stack) {
         if (rt->cap_stack >= MAX_STACK)
             return rt_fail(rt, "an expression of the template is too large");
-        rt->cap_stack = rt->cap_stack ? rt->cap_stack * 2 : 256;
+        rt->cap_stack *= 2;
         rt->stack = mem_grow(rt->stack, rt->cap_stack, sizeof *rt->stack);
     }
     rt->stack[rt->sp++] = v;
@@ -253,7 +244,7 @@ static bool store_member(struct rt *rt, struct value name)
 {
     struct value ns = pop(rt), v = pop(rt);
     if (ns.kind != VAL_NS)
-        return ns.kind == VAL_UNDEF ? rt_absent(rt, ns) : rt_fail(rt, "only a namespace has members that can be set, not a %s", op_type(ns));
+        return ns.kind == VAL_UNDEF ? rt_absent(rt, ns) : rt_fail(rt, "only a namespace has members that can be set, not %s", op_a(ns));
     return op_put(rt, ns.m, name, v);
 }
 
@@ -407,7 +398,7 @@ static bool gather(struct rt *rt, const struct ins *i, struct call *c)
     size_t room = 0;
     for (uint16_t x = 0; x < i->n; x++) {
         if (kinds[x].kind == ARG_MAP && v[x].kind != VAL_MAP)
-            return rt_fail(rt, "the argument behind ** is a %s, not a mapping", op_type(v[x]));
+            return rt_fail(rt, "the argument behind ** is %s, not a mapping", op_a(v[x]));
         room += kinds[x].kind == ARG_MAP ? v[x].m->n : kinds[x].kind == ARG_NAMED;
     }
     struct vlist *l = op_list(rt, i->n);
@@ -542,7 +533,7 @@ static bool call(struct rt *rt, const struct ins *i, size_t *pc)
     case VAL_UNDEF:
         return rt_absent(rt, f);
     default:
-        return rt_fail(rt, "a %s cannot be called", op_type(f));
+        return rt_fail(rt, "%s cannot be called", op_a(f));
     }
 }
 
@@ -675,9 +666,6 @@ static bool step(struct rt *rt, const struct ins *i, size_t *pc)
         return store(rt, i->a, pop(rt));
     case OP_STORE_NS:
         return store_member(rt, rt->prog->consts[i->a]);
-    case OP_POP:
-        rt->sp--;
-        return true;
     case OP_JUMP:
     case OP_BREAK:
         *pc = (size_t)((long)*pc + i->a);
@@ -781,9 +769,9 @@ static void globals(struct rt *rt, struct value vars)
 static bool deliver(const struct rt *rt, struct buf *out, struct tok_span **spans, size_t *n_spans, struct jinja_error *e)
 {
     size_t base = out->len, n = 0, cap = 0;
-    buf_add(out, rt->text, rt->n);
+    if (rt->n)
+        buf_add(out, rt->text, rt->n);
     if (buf_over(out)) {
-        e->limit = true;
         snprintf(e->text, sizeof e->text, "the prompt is longer than %zu bytes", out->max);
         return false;
     }
@@ -797,6 +785,12 @@ static bool deliver(const struct rt *rt, struct buf *out, struct tok_span **span
         size_t from = (size_t)(p - rt->tag);
         q = memchr(p, 0, rt->n - from);
         i = q ? (size_t)(q - rt->tag) : rt->n;
+        if (n == LIMIT_TMPL_SPANS) {
+            free(v);
+            out->len = base;
+            snprintf(e->text, sizeof e->text, "the template cuts the messages into more than %d pieces", LIMIT_TMPL_SPANS);
+            return false;
+        }
         if (n >= cap) {
             cap = cap * 2 + 16;
             v = mem_grow(v, cap, sizeof *v);
@@ -829,6 +823,8 @@ int jinja_run(const struct jinja *j, struct value vars, const struct tm *now, st
     rt.max_memory = LIMIT_TMPL_MEMORY + 4 * given;
     rt.vals = vals_create(rt.max_memory);
     rt.frames = mem_array(LIMIT_TMPL_CALLS, sizeof *rt.frames);
+    rt.cap_stack = 64;
+    rt.stack = mem_array(rt.cap_stack, sizeof *rt.stack);
     globals(&rt, vars);
     bool ok = run(&rt) && deliver(&rt, out, spans, n_spans, e);
     vals_destroy(rt.vals);

@@ -19,7 +19,7 @@ bool arg_str(struct rt *rt, struct value v, struct vstr **out)
     if (v.kind == VAL_UNDEF)
         return rt_absent(rt, v);
     if (v.kind != VAL_STR)
-        return rt_fail(rt, "expected a string, got a %s", op_type(v));
+        return rt_fail(rt, "expected a string, got %s", op_a(v));
     *out = v.s;
     return true;
 }

@@ -30,6 +30,7 @@
 #define LIMIT_TMPL_NEST 100         /* lists in lists */
 #define LIMIT_TMPL_LOOPS 1000000    /* passes through loops, and calls of macros */
 #define LIMIT_TMPL_WORK 50000000    /* steps, and bytes and items handled, weighted */
+#define LIMIT_TMPL_SPANS (1 << 20)  /* pieces of foreign text in a prompt */
 #define LIMIT_TMPL_RANGE 100000     /* items of a range() */
 #define LIMIT_TMPL_OUTPUT (16 << 20)  /* bytes of a text, beyond what it was given */
 #define LIMIT_TMPL_MEMORY (64 << 20)  /* bytes of values made, beyond four times what it was given */

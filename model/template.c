@@ -92,6 +92,11 @@ const char *tmpl_name(const struct tmpl *t)
     return t->name;
 }
 
+bool tmpl_uses(const struct tmpl *t, const char *variable)
+{
+    return has_variable(t->prog, variable);
+}
+
 bool tmpl_known_role(const char *role, size_t n)
 {
     static const char *const known[] = {"system", "user", "assistant", "tool", "developer", "function", "ipython", "model"};

@@ -45,6 +45,9 @@ int tmpl_open(const char *source, size_t n, struct tmpl **out, struct err *err);
 void tmpl_close(struct tmpl *t);
 const char *tmpl_name(const struct tmpl *t); /* the family it looks like: "chatml", "llama3"... or "other" */
 
+/* Whether the template has a variable of this name: enable_thinking, tools... */
+bool tmpl_uses(const struct tmpl *t, const char *variable);
+
 /*
  * Appends the prompt. `spans` (may be NULL) gets the byte ranges that came from the messages' texts, ascending and apart, for tok_encode:
  * *spans is owned by the caller (free). ERR_INPUT: the template refuses these messages, or the prompt does not fit `out`;

@@ -20,6 +20,7 @@
 
 #define CHUNK 32768
 #define KEY_DEPTH 32 /* tuples in tuples, as keys */
+#define KEY_PARTS 256
 #define LINEAR 8     /* maps of up to so many members are searched from the front */
 
 struct chunk {
@@ -54,11 +55,6 @@ void vals_destroy(struct vals *v)
 bool vals_over(const struct vals *v)
 {
     return v->over;
-}
-
-size_t vals_used(const struct vals *v)
-{
-    return v->used;
 }
 
 static void *chunk_add(struct vals *v, size_t n)
@@ -268,21 +264,23 @@ static bool is_number(struct value v)
     return v.kind == VAL_BOOL || v.kind == VAL_INT || v.kind == VAL_FLOAT;
 }
 
-static bool can_key(struct value k, int depth)
+/* *left: of the parts that a tuple may have, in all. It may hold itself twice, and so on. */
+static bool can_key(struct value k, int depth, int *left)
 {
     if (k.kind == VAL_STR || k.kind == VAL_NONE || is_number(k))
         return true;
     if (k.kind != VAL_TUPLE || depth == KEY_DEPTH)
         return false;
     for (size_t i = 0; i < k.l->n; i++)
-        if (!can_key(k.l->v[i], depth + 1))
+        if (--*left < 0 || !can_key(k.l->v[i], depth + 1, left))
             return false;
     return true;
 }
 
 bool vmap_can_key(struct value key)
 {
-    return can_key(key, 0);
+    int left = KEY_PARTS;
+    return can_key(key, 0, &left);
 }
 
 int val_number_order(struct value a, struct value b)

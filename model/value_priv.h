@@ -51,7 +51,6 @@ struct vmap {
 };
 
 void *vals_alloc(struct vals *v, size_t n); /* 16-byte aligned, not cleared; NULL: over the maximum (never for n <= VALS_SMALL) */
-size_t vals_used(const struct vals *v);
 
 /* Texts. Those that return NULL do so when the arena is over its maximum. */
 struct vstr *vstr_ref(struct vals *v, const char *s, size_t n, bool foreign);

@@ -276,7 +276,7 @@ static void positions(void **state)
         {"{{ x.y }}", 1, 5, "'x' is undefined"},
         {"a\nb{{ {}.y.z }}", 2, 9, "the mapping has no member 'y'"},
         {"{{ [1][3].a }}", 1, 10, "the list has no element 3"},
-        {"\n\n{{ 1 + 'a' }}", 3, 6, "'+' does not work between a integer and a string"},
+        {"\n\n{{ 1 + 'a' }}", 3, 6, "'+' does not work between an integer and a string"},
         {"{{ 'a' | nosuch }}", 1, 10, "no filter 'nosuch'"},
         {"{{ 'a' is nosuch }}", 1, 11, "no test 'nosuch'"},
         {"{{ 1 // 0 }}", 1, 6, "division by zero"},
@@ -289,7 +289,7 @@ static void positions(void **state)
         {"{{ 5 in 6 }}", 1, 6, "cannot be iterated"},
         {"{{ {[1]: 2} }}", 1, 5, "cannot be the key"},
         {"{% set a.b = 1 %}", 1, 8, "'a' is undefined"},
-        {"{{ 'x'.join([1]) }}", 1, 12, "expected a string, got a integer"},
+        {"{{ 'x'.join([1]) }}", 1, 12, "expected a string, got an integer"},
         {"{{ strftime_now('%Q') }}", 1, 16, "does not know '%Q'"},
         {"{{ '{' | from_json }}", 1, 10, "no JSON at character 2"},
     };
@@ -378,6 +378,8 @@ static void bombs(void **state)
         "{{ ([0] * 10**6) * 100 }}",
         "{{ 10**19 }}",
         "{{ 2 ** 10**9 }}",
+        "{% set ns = namespace(x=(1,)) %}{% for i in range(31) %}{% set ns.x = (ns.x, ns.x) %}{% endfor %}{{ {ns.x: 1} }}",
+        "{% set ns = namespace(x=(1,)) %}{% for i in range(31) %}{% set ns.x = (ns.x, ns.x) %}{% endfor %}{{ {}.get(ns.x) }}{{ ns.x in {} }}",
         "{{ 9223372036854775807 + 1 }}",
         "{{ 9223372036854775808 }}",
         GROW("'ab'", "ns.x + ns.x"),
@@ -874,6 +876,25 @@ static void markers(void **state)
 
 /* ---- values, and speed ---- */
 
+/* A prompt that is all seams. */
+static void seams(void **state)
+{
+    (void)state;
+    struct vals *v = vals_create(1 << 20);
+    struct value vars = val_map(v);
+    val_set(v, vars, "x", 1, false, val_str(v, "a", 1, true));
+    static const char *const texts[] = {"{{ (x ~ 'b') * 1048576 }}", "{{ (x ~ 'b') * 1048577 }}"};
+    for (int i = 0; i < 2; i++) {
+        struct job j = {.text = texts[i], .n = strlen(texts[i]), .values = vars};
+        in_thread(render_it, &j);
+        assert_int_equal(j.rc, i ? ERR_INPUT : 0);
+        assert_int_equal(j.n_spans, i ? 0 : 1048576);
+        assert_int_equal(j.out.len, i ? 0 : 2097152);
+        job_done(&j);
+    }
+    vals_destroy(v);
+}
+
 static void values(void **state)
 {
     (void)state;
@@ -970,7 +991,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jinja_cases), cmocka_unit_test(published_templates), cmocka_unit_test(positions), cmocka_unit_test(escapes),
         cmocka_unit_test(bombs), cmocka_unit_test(deep), cmocka_unit_test(large), cmocka_unit_test(language), cmocka_unit_test(given_is_kept),
-        cmocka_unit_test(shared_template), cmocka_unit_test(provenance), cmocka_unit_test(published_provenance), cmocka_unit_test(markers),
+        cmocka_unit_test(shared_template), cmocka_unit_test(provenance), cmocka_unit_test(published_provenance), cmocka_unit_test(markers), cmocka_unit_test(seams),
         cmocka_unit_test(values), cmocka_unit_test(speed),
     };
     return cmocka_run_group_tests_name("model/jinja", tests, NULL, NULL);

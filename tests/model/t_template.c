@@ -128,6 +128,7 @@ static void variables(void **state)
     struct value extra = val_map(v);
     struct tm now = {.tm_year = 124, .tm_mon = 1, .tm_mday = 3};
     struct buf b = BUF_INIT(1000);
+    assert_true(tmpl_uses(t, "enable_thinking") && tmpl_uses(t, "tools") && !tmpl_uses(t, "thinking") && !tmpl_uses(t, "length"));
     val_set(v, extra, "enable_thinking", 15, false, val_bool(false));
     val_set(v, extra, "bos_token", 9, false, val_str(v, "<B>", 3, false));
     assert_int_equal(tmpl_render(t, NULL, 0, &(struct tmpl_vars){.bos = "<s>", .now = &now}, &b, NULL, NULL, NULL), 0);
