@@ -37,5 +37,43 @@ TESTS += $(MD_TESTS)
 %C%_t_code_SOURCES = %D%/t_code.c
 %C%_t_code_CFLAGS = $(TEST_CFLAGS)
 %C%_t_code_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
+# The views beside the chat.
+VIEWS_TESTS = %D%/t_views
+check_PROGRAMS += $(VIEWS_TESTS)
+TESTS += $(VIEWS_TESTS)
+%C%_t_views_SOURCES = %D%/t_views.c
+%C%_t_views_CFLAGS = $(TEST_CFLAGS)
+%C%_t_views_LDADD = $(UI_LIBS) $(CMOCKA_LIBS)
 endif
+VIEW_SCREENS = tests/screens/view_compare_120x40.txt \
+  tests/screens/view_compare_80x24.txt \
+  tests/screens/view_help_120x40.txt \
+  tests/screens/view_help_80x24.txt \
+  tests/screens/view_help_filter_120x40.txt \
+  tests/screens/view_help_filter_80x24.txt \
+  tests/screens/view_models_120x40.txt \
+  tests/screens/view_models_80x24.txt \
+  tests/screens/view_models_filter_120x40.txt \
+  tests/screens/view_models_filter_80x24.txt \
+  tests/screens/view_search_120x40.txt \
+  tests/screens/view_search_80x24.txt \
+  tests/screens/view_search_empty_120x40.txt \
+  tests/screens/view_search_empty_80x24.txt \
+  tests/screens/view_search_nothing_120x40.txt \
+  tests/screens/view_search_nothing_80x24.txt \
+  tests/screens/view_sessions_120x40.txt \
+  tests/screens/view_sessions_80x24.txt \
+  tests/screens/view_sessions_deleted_120x40.txt \
+  tests/screens/view_sessions_deleted_80x24.txt \
+  tests/screens/view_sessions_filter_120x40.txt \
+  tests/screens/view_sessions_filter_80x24.txt \
+  tests/screens/view_sessions_rename_120x40.txt \
+  tests/screens/view_sessions_rename_80x24.txt \
+  tests/screens/view_settings_120x40.txt \
+  tests/screens/view_settings_80x24.txt \
+  tests/screens/view_settings_value_120x40.txt \
+  tests/screens/view_settings_value_80x24.txt \
+  tests/screens/view_tree_120x40.txt \
+  tests/screens/view_tree_80x24.txt
+EXTRA_DIST += $(VIEW_SCREENS)
 EXTRA_DIST += %D%/md
