@@ -258,7 +258,7 @@ static void add_tensors(struct file *f, const char *list, int blocks)
 static void make(const struct net *net, struct buf *out)
 {
     struct file f = {.info.b = BUF_INIT(1 << 20), .data = BUF_INIT(1 << 24), .rounded = rounded(net)};
-    char text[8];
+    char text[16];
     mk_begin(&f.head);
     mk_kv_str(&f.head, "general.architecture", net->arch);
     int blocks = add_keys(&f.head, net->arch, net->keys);
