@@ -153,9 +153,16 @@ static void start(struct person *p, const char *rc, const char *term, bool plain
     close(rcfd);
     assert_int_equal(pipe(fd), 0);
     *p = (struct person){.screen = BUF_INIT(1 << 26), .heard = BUF_INIT(1 << 26)};
+    int go[2]; /* closed when the terminal's modes are known */
+    assert_int_equal(pipe(go), 0);
     p->pid = forkpty(&p->tty, NULL, NULL, &w);
     assert_true(p->pid >= 0);
     if (p->pid == 0) {
+        char c;
+        close(go[1]);
+        if (read(go[0], &c, 1))
+            _exit(1);
+        close(go[0]);
         close(fd[0]);
         events = fd[1];
         setenv("INPUTRC", inputrc, 1);
@@ -166,6 +173,8 @@ static void start(struct person *p, const char *rc, const char *term, bool plain
     close(fd[1]);
     p->events = fd[0];
     tcgetattr(p->tty, &p->before);
+    close(go[0]);
+    close(go[1]);
 }
 
 /* Reads both for up to ms, until `want` stands in b (NULL: until quiet). */
