@@ -17,11 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "app/slash.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/sane.h"
@@ -36,6 +38,7 @@
 #define TWICE_US 1000000  /* two Ctrl-C within this leave */
 #define LONG_US 8000000   /* an answer that took longer is told of, when nobody looks */
 #define HISTORY_MOST 20000
+#define SLOW_US 5000
 #define ESCAPE_MS 25
 #define ESCAPE_SSH_MS 50
 
@@ -101,16 +104,12 @@ static void time_text(int64_t ms, char out[16])
         when_text(ms, clock_wall_ms(), out);
 }
 
-/* Strings of a chat_message, until it has been shown. */
-struct notes {
-    char when[16], *name, *thought, *note;
-};
-
 static void model_of(struct full *u, const struct hist_gen *g, char **name)
 {
     struct hist_model m;
     if (u->f.h && g && g->model_id && hist_model_get(u->f.h, g->model_id, &m, NULL) == 1) {
-        *name = m.name && *m.name ? mem_strdup(m.name) : NULL;
+        const char *quant = m.quant && *m.quant && strcmp(m.quant, "none") != 0 ? m.quant : "";
+        *name = m.name && *m.name ? mem_printf("%s%s%s", m.name, *quant ? " " : "", quant) : NULL;
         hist_model_finish(&m);
     }
 }
@@ -140,10 +139,36 @@ static const struct hist_part *part_of(const struct hist_node *n, enum hist_kind
     return NULL;
 }
 
-static void describe(struct full *u, const struct hist_node *n, bool live, struct chat_message *m, struct notes *x)
+/* What history knows of an answer, looked up once. */
+static void look_up(struct full *u, const struct hist_node *n, bool live, struct full_known *x)
 {
     struct hist_gen gen;
-    bool have = !live && n->role == HIST_ASSISTANT && u->f.h && hist_gen_get(u->f.h, n->id, &gen, NULL) == 1;
+    if (x->id == n->id && x->state == n->state && !live)
+        return;
+    free(x->name);
+    free(x->thought);
+    free(x->note);
+    *x = (struct full_known){.id = live ? 0 : n->id, .state = n->state};
+    if (n->role != HIST_ASSISTANT)
+        return;
+    bool have = !live && u->f.h && hist_gen_get(u->f.h, n->id, &gen, NULL) == 1;
+    model_of(u, have ? &gen : NULL, &x->name);
+    if (!x->name) {
+        struct buf b = BUF_INIT(1 << 20);
+        full_model_name(u, &b);
+        x->name = buf_take(&b);
+    }
+    x->note = live ? NULL : note_of(n, have ? &gen : NULL, &x->note_role);
+    if (u->thought_node == n->id && have)
+        x->thought = mem_printf("%.1f s, %d token%s", u->thought_ms / 1000, gen.n_reason, gen.n_reason == 1 ? "" : "s");
+    else if (have && gen.n_reason > 0)
+        x->thought = mem_printf("%d token%s", gen.n_reason, gen.n_reason == 1 ? "" : "s");
+    if (have)
+        hist_gen_finish(&gen);
+}
+
+static void describe(struct full *u, const struct hist_node *n, bool live, struct chat_message *m, struct full_known *x)
+{
     const struct hist_part *thought = part_of(n, HIST_REASONING);
     size_t len;
     const char *text = hist_node_text(n, &len);
@@ -151,47 +176,30 @@ static void describe(struct full *u, const struct hist_node *n, bool live, struc
         text++;
         len--;
     }
+    look_up(u, n, live, x);
     time_text(n->created_ms, x->when);
-    if (n->role == HIST_ASSISTANT)
-        model_of(u, have ? &gen : NULL, &x->name);
-    if (n->role == HIST_ASSISTANT && !x->name) {
-        struct buf b = BUF_INIT(1 << 20);
-        full_model_name(u, &b);
-        x->name = buf_take(&b);
-    }
-    x->note = n->role == HIST_ASSISTANT && !live ? note_of(n, have ? &gen : NULL, &m->note_role) : NULL;
-    if (u->thought_node == n->id && have)
-        x->thought = mem_printf("%.1f s, %d token%s", u->thought_ms / 1000, gen.n_reason, gen.n_reason == 1 ? "" : "s");
-    else if (have && gen.n_reason > 0)
-        x->thought = mem_printf("%d token%s", gen.n_reason, gen.n_reason == 1 ? "" : "s");
-    enum role role = m->note_role;
     *m = (struct chat_message){.id = n->id, .user = n->role == HIST_USER, .name = n->role == HIST_USER ? "you" : x->name, .when = x->when,
                                .version = n->version, .n_versions = n->n_versions, .text = text, .n = len, .thought = thought ? thought->text : "",
-                               .n_thought = thought ? thought->n : 0, .thought_head = x->thought, .note = x->note, .note_role = role, .live = live};
-    if (have)
-        hist_gen_finish(&gen);
+                               .n_thought = thought ? thought->n : 0, .thought_head = x->thought, .note = x->note, .note_role = x->note_role, .live = live};
 }
 
 void full_sync(struct full *u)
 {
     const struct hist_path *p = chat_path(u->f.chat);
     struct chat_message *m = mem_array(p->n ? p->n : 1, sizeof *m);
-    struct notes *x = mem_array(p->n ? p->n : 1, sizeof *x);
     size_t n = 0;
+    if (p->n > u->n_known) {
+        u->known = mem_grow(u->known, p->n, sizeof *u->known);
+        memset(u->known + u->n_known, 0, (p->n - u->n_known) * sizeof *u->known);
+        u->n_known = p->n;
+    }
     for (size_t i = 0; i < p->n; i++) {
         if (p->at[i].role != HIST_USER && p->at[i].role != HIST_ASSISTANT)
             continue;
         bool live = i + 1 == p->n && p->at[i].role == HIST_ASSISTANT && chat_busy(u->f.chat) && !u->f.turn.raw;
-        describe(u, &p->at[i], live, &m[n], &x[n]);
-        n++;
+        describe(u, &p->at[i], live, &m[n++], &u->known[i]);
     }
     view_chat_sync(u->chat, m, n);
-    for (size_t i = 0; i < n; i++) {
-        free(x[i].name);
-        free(x[i].note);
-        free(x[i].thought);
-    }
-    free(x);
     free(m);
     full_title(u);
     u->dirty = true;
@@ -887,6 +895,9 @@ static void read_terminal(struct full *u)
 {
     char bytes[65536];
     ssize_t n = read(STDIN_FILENO, bytes, sizeof bytes);
+    for (ssize_t i = 0; i < n && u->typed_ahead; i++, u->typed_ahead--)
+        if (bytes[i] == '\n')
+            bytes[i] = '\r';
     if (n > 0)
         take_input(u, bytes, (size_t)n);
     else if (n == 0 || (errno != EINTR && errno != EAGAIN))
@@ -1014,9 +1025,29 @@ static void wait_and_work(struct full *u, int sig_fd)
         face_save_draft(&u->f);
 }
 
+static int64_t cpu_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* A turn of the loop that computed for too long would be felt while typing. */
+static void check_time(int64_t *since_us)
+{
+    int64_t now = cpu_us();
+    if (now - *since_us > SLOW_US) {
+        log_say("full screen: %d ms between two looks at the keys", (int)((now - *since_us) / 1000));
+        DASSERT(!"the full screen was busy for too long");
+    }
+    *since_us = now;
+}
+
 static void loop(struct full *u, int sig_fd)
 {
+    int64_t since_us = cpu_us();
     while (u->f.leave < 0) {
+        check_time(&since_us);
         if (u->f.turn.over)
             end_turn(u);
         if (u->f.turn.phase == PHASE_IDLE && u->f.n_queue && !u->f.edit && !u->f.restore)
@@ -1078,6 +1109,12 @@ static void finish(struct full *u)
     input_destroy(u->in);
     script_close(u->script);
     free(u->model);
+    for (size_t i = 0; i < u->n_known; i++) {
+        free(u->known[i].name);
+        free(u->known[i].thought);
+        free(u->known[i].note);
+    }
+    free(u->known);
     buf_finish(&u->raw);
     face_finish(&u->f);
 }
@@ -1121,6 +1158,9 @@ int face_full(struct conf *conf, struct hist *h)
         notice("%s; going on line by line", e.msg);
         status = -1;
     } else {
+        int waiting = 0;
+        if (!u.script && ioctl(STDIN_FILENO, FIONREAD, &waiting) == 0 && waiting > 0)
+            u.typed_ahead = (size_t)waiting;
         err_on_panic(term_restore);
         status = converse(&u, sig_fd);
         term_close();

@@ -14,6 +14,14 @@
 
 struct script;
 
+/* What is told of a message beside its text, kept so that history is asked once. */
+struct full_known {
+    int64_t id; /* 0: nothing yet */
+    enum hist_state state;
+    char when[16], *name, *thought, *note;
+    enum role note_role;
+};
+
 struct full {
     struct face f; /* the first: slash commands know this much */
     struct view *chat, *stack[FULL_STACK]; /* stack: over the chat, the last on top */
@@ -24,6 +32,7 @@ struct full {
     bool dirty;               /* draw now */
     bool fresh;               /* draw when FRAME_US have passed since the last time */
     int64_t painted_us;
+    size_t typed_ahead;       /* bytes that came before the terminal was ours: Enter is a newline in them */
     bool unfocused;           /* the terminal has said so */
     int64_t interrupt_us;     /* the last Ctrl-C that had nothing to do */
     char *model;              /* short name of what answers */
@@ -33,6 +42,8 @@ struct full {
     int64_t thought_node;     /* whose thoughts took thought_ms; 0: nobody's */
     double thought_ms;
     struct buf raw;           /* of /raw, until its end */
+    struct full_known *known; /* of the path's nodes, in their places */
+    size_t n_known;
 };
 
 /* Puts a view over the others (takes it); full_pop takes the top one away. */

@@ -248,13 +248,22 @@ static void begin_modes(void)
     }
 }
 
+/* There is such a terminal in the database. (A newterm that fails loses memory.) */
+static bool is_known(const char *t)
+{
+    int error;
+    if (!t || !*t || setupterm(t, STDOUT_FILENO, &error) != OK)
+        return false;
+    del_curterm(cur_term);
+    return true;
+}
+
 static bool make_screen(void)
 {
-    const char *t = getenv("TERM");
-    if (t && *t)
-        screen = newterm(t, stdout, stdin);
-    if (!screen)
-        screen = newterm("xterm-256color", stdout, stdin);
+    const char *names[] = {getenv("TERM"), "xterm-256color"};
+    for (int i = 0; i < 2 && !screen; i++)
+        if (is_known(names[i]))
+            screen = newterm(names[i], stdout, stdin);
     if (screen && *capability("cup"))
         return true;
     if (screen) {

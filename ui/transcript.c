@@ -21,8 +21,8 @@ struct message {
     char *name, *when, *thought_head, *note, *progress[2];
     enum role note_role;
     int version, n_versions;
-    struct md *md;      /* an answer's text */
-    struct buf text;    /* a prompt's */
+    struct buf text;
+    struct md *md;      /* of an answer, once it has been looked at */
     struct buf thought;
     struct rows rows, thoughts; /* of text and thought */
     int laid, thoughts_laid;    /* the width they are laid out for, 0: not */
@@ -104,17 +104,9 @@ static void set(char **to, const char *s)
     *to = copy;
 }
 
-static size_t text_length(const struct message *m)
+static void take(struct message *m, const struct chat_message *c)
 {
-    size_t n = m->text.len;
-    if (m->md)
-        md_text(m->md, &n);
-    return n;
-}
-
-static void take(struct message *m, const struct chat_message *c, int width)
-{
-    bool same = m->id == c->id && m->id && text_length(m) == c->n && m->thought.len == c->n_thought && m->user == c->user;
+    bool same = m->id == c->id && m->id && m->text.len == c->n && m->thought.len == c->n_thought && m->user == c->user;
     bool open = same && m->open;
     if (!same) {
         message_finish(m);
@@ -123,14 +115,9 @@ static void take(struct message *m, const struct chat_message *c, int width)
         m->user = c->user;
         m->open = open;
         buf_add(&m->thought, c->thought, c->n_thought);
-        if (c->user) {
-            buf_add(&m->text, c->text, c->n);
-        } else {
-            m->md = md_create(width);
-            md_feed(m->md, c->text, c->n);
-        }
+        buf_add(&m->text, c->text, c->n);
     }
-    if (m->md && !c->live && (m->live || !same))
+    if (m->md && !c->live && m->live)
         md_end(m->md);
     m->live = c->live;
     m->version = c->version;
@@ -156,7 +143,7 @@ void transcript_sync(struct transcript *t, const struct chat_message *c, size_t 
         t->n = n;
     }
     for (size_t i = 0; i < n; i++)
-        take(&t->at[i], &c[i], t->width);
+        take(&t->at[i], &c[i]);
 }
 
 /* ---- the live message ---- */
@@ -169,9 +156,11 @@ static struct message *live(struct transcript *t)
 void transcript_text(struct transcript *t, const char *s, size_t n)
 {
     struct message *m = live(t);
-    if (!m || !m->md)
+    if (!m)
         return;
-    md_feed(m->md, s, n);
+    buf_add(&m->text, s, n);
+    if (m->md)
+        md_feed(m->md, s, n);
 }
 
 void transcript_thought(struct transcript *t, const char *s, size_t n)
@@ -220,9 +209,15 @@ bool transcript_fold(struct transcript *t, size_t msg)
 
 static const struct rows *text_rows(struct transcript *t, struct message *m)
 {
-    if (m->md) {
-        if (m->laid != t->width)
+    if (!m->user) {
+        if (!m->md) {
+            m->md = md_create(t->width);
+            md_feed(m->md, buf_str(&m->text), m->text.len);
+            if (!m->live)
+                md_end(m->md);
+        } else if (m->laid != t->width) {
             md_width(m->md, t->width);
+        }
         m->laid = t->width;
         return md_rows(m->md);
     }
@@ -355,7 +350,7 @@ static void thought_head(const struct message *m, struct buf *out)
     buf_addf(out, "[%c] thought", m->open ? '-' : '+');
     if (m->thought_head)
         buf_addf(out, " %s", m->thought_head);
-    if (m->live && !m->open && text_length(m) == 0) {
+    if (m->live && !m->open && m->text.len == 0) {
         buf_addstr(out, "  ");
         last_thought(m, out);
     }
@@ -565,22 +560,22 @@ bool transcript_search(struct transcript *t, struct spot from, bool back, const 
 char *transcript_plain(struct transcript *t, size_t msg, bool source, size_t *n)
 {
     struct message *m = &t->at[msg];
-    const char *s = buf_str(&m->text);
     *n = m->text.len;
-    if (m->md)
-        s = md_text(m->md, n);
-    if (source || !m->md)
-        return mem_strndup(s, *n);
+    if (source || m->user)
+        return mem_strndup(buf_str(&m->text), *n);
     struct buf out = BUF_INIT(SIZE_MAX / 2);
     const struct rows *rows = text_rows(t, m);
-    rows_text(rows, 0, rows->n, s, &out);
+    rows_text(rows, 0, rows->n, buf_str(&m->text), &out);
     *n = out.len;
     return buf_take(&out);
 }
 
 int transcript_n_code(struct transcript *t, size_t msg)
 {
-    return msg < t->n && t->at[msg].md ? md_n_code(t->at[msg].md) : 0;
+    if (msg >= t->n || t->at[msg].user)
+        return 0;
+    text_rows(t, &t->at[msg]);
+    return md_n_code(t->at[msg].md);
 }
 
 char *transcript_code(struct transcript *t, size_t msg, int i, size_t *n)

@@ -112,6 +112,17 @@ def test_interrupt():
         ends(me, 0)
 
 
+def test_typing_ahead():
+    """What was typed before the program had the terminal, Enter included."""
+    with p.Home(ECHO) as h, full(h) as me:
+        me.type("typed ahead<enter>")
+        ready(me)
+        until(lambda: len(turns(h)) == 2 and turns(h)[1][1] == "final", "an answer")
+        p.eq(turns(h)[0][2], "typed ahead")
+        me.type("<c-d>")
+        ends(me, 0)
+
+
 def test_typing_while_loading():
     with p.Home("load 1500\n" + ECHO) as h, full(h) as me:
         ready(me)
@@ -150,12 +161,11 @@ def test_paste():
     with p.Home(ECHO) as h, full(h) as me:
         ready(me)
         text = "".join("line %06d of a long text\n" % i for i in range(40000))
-        data = ("\x1b[200~" + text + "\x1b[201~").encode()
+        data = ("\x1b[200~" + text + "\x1b[201~\r").encode()  # Enter right behind a paste is a newline
         for i in range(0, len(data), 4000):
             os.write(me.fd, data[i:i + 4000])
             me.pump(0)
         me.see("[paste 1: 40000 lines")
-        me.type("<enter>")  # within 100 ms: a newline
         me.quiet(0.3)
         p.eq(turns(h), [])
         me.type("<enter>")
@@ -185,7 +195,6 @@ def test_first_frame():
 
 def test_bytes_of_a_frame():
     words = "a rather ordinary sentence with words of every length that wraps now and then, and `code` as well. "
-    n = 400
     with p.Home("pace 20\ntext \"" + words * 25 + "\"\ndone\n") as h, full(h, rows=40, cols=120) as me:
         ready(me)
         me.say("go")
@@ -203,7 +212,6 @@ def test_bytes_of_a_frame():
         for mode in (b"?1000", b"?1002", b"?1003"):
             assert mode not in me.all
         me.kill()
-    assert n
 
 
 HOSTILE = ["\x1b]52;c;aGFja2Vk\x07", "\x1b[2J\x1b[31mred", "\x9b5n", "\x1bP$qm\x1b\\", "\x1b]0;title\x07", "\u202eevil\u2066", "a\x08\x08b\x7f", "\x1b[?1049l"]

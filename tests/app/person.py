@@ -158,7 +158,7 @@ class Tmux:
         self.run("-f", "/dev/null", "new-session", "-d", "-x", str(cols), "-y", str(rows), command)
 
     def run(self, *args):
-        r = subprocess.run([self.bin, "-S", str(self.home.dir / "tmux"), *args], env=self.env, cwd=self.home.dir, stdout=subprocess.PIPE, check=False)
+        r = subprocess.run([self.bin, "-S", str(self.home.dir / "tmux"), *args], env=self.env, cwd=self.home.dir, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
         return r.stdout.decode()
 
     def keys(self, *keys):
@@ -178,3 +178,4 @@ class Tmux:
 
     def __exit__(self, *exc):
         self.run("kill-server")
+        until(lambda: not self.run("list-sessions"), "tmux does not end")
