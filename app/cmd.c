@@ -155,6 +155,7 @@ void cmd_conf(struct conf *c)
 {
     conf_init(c);
     conf_load(c, warn, NULL, NULL);
+    conf_export(c);
 }
 
 struct hist *cmd_history(bool read_only, int *status)

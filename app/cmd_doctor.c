@@ -94,6 +94,7 @@ static void look_at_settings(struct findings *f)
     conf_init(&all);
     conf_load_file(&file, NULL, NULL);
     conf_load(&all, on_warning, f, NULL);
+    conf_export(&all);
     if (access(path, F_OK) < 0)
         found(f, true, "settings", "no file %s; the built-in ones count", path);
     changed(f, &none, &file, path);

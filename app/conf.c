@@ -290,6 +290,11 @@ int conf_load(struct conf *c, void (*fn)(void *arg, const char *text), void *arg
     return 0;
 }
 
+void conf_export(const struct conf *c)
+{
+    setenv("HADAL_EXACT", c->exact ? "1" : "0", 1);
+}
+
 /* ---- models ---- */
 
 static int by_name(const void *a, const void *b)

@@ -18,6 +18,7 @@ struct conf {
     char *system;       /* --system; NULL: the template's default */
     int n_ctx;          /* --ctx; 0: the model's, at most 4096 */
     int n_threads;      /* -t; 0: one per core */
+    bool exact;         /* --exact: conf_export puts it where the kernels look */
     int max_tokens;     /* --max-tokens; 0: until the end or the context is full */
     struct sampler_conf sampler; /* its order is not used: see samplers */
     bool gave[SAMPLER_KEYS];    /* a person set this: the model's recommendation does not count */
@@ -45,6 +46,8 @@ void conf_finish(struct conf *c);
 int conf_set(struct conf *c, const char *name, const char *value, struct err *err);
 /* Config file and environment. A bad line is reported through `warn` with file and line, and does not stop the program. */
 int conf_load(struct conf *c, void (*warn)(void *arg, const char *text), void *arg, struct err *err);
+/* What lower rooms and the engine read in the environment (HADAL_EXACT). Once the settings are complete. */
+void conf_export(const struct conf *c);
 /* The config file alone. */
 void conf_load_file(struct conf *c, void (*warn)(void *arg, const char *text), void *arg);
 /* The sampler as a job has it: with the order. */

@@ -52,27 +52,8 @@ static int64_t now_ms(void)
 
 /* ---- birth ---- */
 
-/*
- * The environment, and in front of it that BLAS makes no threads of its own: it would at its start, before the engine confines itself
- * and its later threads, and the engine has a pool. Owned by the caller (the strings are not).
- */
-static char **child_env(void)
-{
-    static char blas[] = "OPENBLAS_NUM_THREADS=1", omp[] = "OMP_NUM_THREADS=1";
-    size_t n = 0, k = 0;
-    while (environ && environ[n])
-        n++;
-    char **env = mem_array(n + 3, sizeof *env);
-    env[k++] = blas;
-    env[k++] = omp;
-    for (size_t i = 0; i < n; i++)
-        if (strncmp(environ[i], blas, strlen(blas) - 1) != 0 && strncmp(environ[i], omp, strlen(omp) - 1) != 0)
-            env[k++] = environ[i];
-    return env;
-}
-
 /* Between fork and exec: only what is async-signal-safe. */
-static void child(int sock, pid_t parent, char *const argv[], char *const env[])
+static void child(int sock, pid_t parent, char *const argv[])
 {
     sigset_t none;
     sigemptyset(&none);
@@ -92,7 +73,7 @@ static void child(int sock, pid_t parent, char *const argv[], char *const env[])
         for (int fd = CHILD_FD + 1; fd < 4096; fd++)
             close(fd);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    execve("/proc/self/exe", argv, env);
+    execv("/proc/self/exe", argv);
     _exit(127);
 }
 
@@ -105,13 +86,11 @@ static int start(struct proc *p, struct err *err)
         return err_sys(err, ERR_IO, "cannot start the engine: no socket");
     struct epoll_event ev = {.events = EPOLLIN};
     pid_t parent = getpid(), pid = -1;
-    char **env = child_env();
     if (fcntl(pair[0], F_SETFL, O_NONBLOCK) == 0 && epoll_ctl(p->ep, EPOLL_CTL_ADD, pair[0], &ev) == 0)
         pid = fork();
     if (pid == 0)
-        child(pair[1], parent, argv, env);
+        child(pair[1], parent, argv);
     int saved = errno;
-    free(env);
     close(pair[1]);
     if (pid < 0) {
         close(pair[0]);

@@ -142,6 +142,7 @@ static int converse(int argc, char **argv)
         status = print_version();
     } else {
         term_plain(c.plain);
+        conf_export(&c);
         if (w.n)
             c.prompt = words_join(w.at, w.n);
         status = choose(&c);

@@ -42,6 +42,7 @@ const struct opt opts_main[] = {
      .help = "context in tokens (0: the model's, at most 4096)"},
     {.name = "threads", .letter = 't', .kind = OPT_INT, .where = BOTH, AT(n_threads), .max = 1024, .arg = "N",
      .help = "compute threads (0: one per core)"},
+    {.name = "exact", .kind = OPT_FLAG, .where = OPT_CONFIG, AT(exact), .help = "never OpenBLAS: the same bits however a text is cut"},
     {.name = "template", .kind = OPT_TEXT, .where = BOTH, AT(tmpl), .arg = "NAME|FILE", .complete = "chatml files",
      .help = "chat template instead of the model's own: chatml, or a file"},
     {.name = "system", .kind = OPT_WORD, .where = OPT_CONFIG, AT(system), GIVEN(system_given), .max = 1 << 20, .arg = "TEXT",

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "kernels/blas.h"
 
 /* ---- opening ---- */
 
@@ -85,6 +86,9 @@ static int cpu_open(const struct bk_conf *conf, struct bk **out, struct err *err
     struct bk *b = mem_zalloc(sizeof *b);
     b->weights_end = &b->weights;
     b->isa = isa_level();
+    const char *blas = "";
+    if (b->isa == ISA_SCALAR && blas_open(conf->n_threads, &blas))
+        b->isa = ISA_BLAS;
     b->vec = vec_ops(b->isa);
     int rc = pool_create(conf->n_threads, &b->pool, err);
     if (rc) {
@@ -103,7 +107,7 @@ static int cpu_open(const struct bk_conf *conf, struct bk **out, struct err *err
     memset(b->counter, 0, counters);
     cpu_name(name, sizeof name);
     snprintf(threads, sizeof threads, "%d thread%s", b->n_threads, b->n_threads == 1 ? "" : "s");
-    snprintf(b->text, sizeof b->text, "%s, %s, %s", name, isa_name(b->isa), threads);
+    snprintf(b->text, sizeof b->text, "%s, %s%s%s%s, %s", name, isa_name(b->isa), *blas ? " (" : "", blas, *blas ? ")" : "", threads);
     *out = b;
     return 0;
 }

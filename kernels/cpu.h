@@ -93,7 +93,7 @@ struct bk {
     struct cpu_pace pace;
     enum isa isa;
     const struct vec_ops *vec;
-    char text[192];
+    char text[256];
 
     struct bk_weight *weights, **weights_end;
     void *arena;

@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libkern.a
 %C%_libkern_a_CFLAGS = $(AM_CFLAGS) $(OPENBLAS_CFLAGS)
 %C%_libkern_a_SOURCES += %D%/pool.c
 %C%_libkern_a_SOURCES += %D%/quant_ref.c
+%C%_libkern_a_SOURCES += %D%/blas.c %D%/blas.h
 %C%_libkern_a_SOURCES += %D%/mat.c %D%/mat_impl.h %D%/mat_pack.c %D%/mat_scalar.c
 %C%_libkern_a_SOURCES += %D%/cpu.h %D%/backend_cpu.c %D%/cpu_attn.c %D%/cpu_csa.c %D%/cpu_ffn.c %D%/cpu_index.c %D%/cpu_job.c %D%/cpu_kv.c %D%/cpu_pace.c %D%/cpu_mla.c %D%/cpu_moe.c %D%/cpu_streams.c %D%/cpu_weight.c
 %C%_libkern_a_SOURCES += %D%/vec.h %D%/vec_impl.h %D%/vec_scalar.c

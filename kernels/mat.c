@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "kernels/blas.h"
 #include "kernels/mat_impl.h"
 
 #ifdef HADAL_X86
@@ -64,7 +65,7 @@ enum isa isa_level(void)
 
 const char *isa_name(enum isa isa)
 {
-    static const char *const names[] = {"scalar", "AVX2", "AVX-512 (VNNI)"};
+    static const char *const names[] = {"scalar", "AVX2", "AVX-512 (VNNI)", "scalar"};
     return names[isa];
 }
 
@@ -76,7 +77,7 @@ static const struct mat_isa *isa_of(enum isa isa)
     if (isa == ISA_AVX2)
         return &mat_avx2;
 #endif
-    ASSERT(isa == ISA_SCALAR);
+    ASSERT(isa == ISA_SCALAR || isa == ISA_BLAS);
     return &mat_scalar;
 }
 
@@ -185,10 +186,16 @@ bool mat_reads_q(enum qtype type)
     return mat_is_integer(type);
 }
 
+/* Whether n tokens are multiplied by OpenBLAS. Their a->q is then no records but floats, rounded to what records would hold. */
+static bool by_blas(enum isa isa, int n)
+{
+    return isa == ISA_BLAS && n >= BLAS_TOKENS;
+}
+
 size_t act_bytes(enum isa isa, int n, int cols)
 {
-    (void)isa;
-    return ((size_t)n * (size_t)((cols + 31) / 32) * ACT_WORDS * 4 + 63) & ~(size_t)63;
+    size_t block = by_blas(isa, n) ? 32 * sizeof(float) : ACT_WORDS * 4;
+    return ((size_t)n * (size_t)((cols + 31) / 32) * block + 63) & ~(size_t)63;
 }
 
 void act_init(struct act *a, enum isa isa, int n, int cols, const float *f, int ld, void *memory)
@@ -200,7 +207,10 @@ void act_init(struct act *a, enum isa isa, int n, int cols, const float *f, int 
 void act_quantize(struct act *a, enum isa isa, int t0, int t1, int c0, int c1)
 {
     ASSERT(a->cols % 32 == 0 && c0 % 32 == 0 && c1 % 32 == 0);
-    isa_of(isa)->quantize(a, t0, t1, c0, c1);
+    if (by_blas(isa, a->n))
+        mat_round(a, t0, t1, c0, c1);
+    else
+        isa_of(isa)->quantize(a, t0, t1, c0, c1);
 }
 
 void act_quantize_from(struct act *a, enum isa isa, int t0, int t1, int c0, int c1, const float *src, int ld)
@@ -212,14 +222,14 @@ void act_quantize_from(struct act *a, enum isa isa, int t0, int t1, int c0, int 
 }
 
 /* Packed weights are unpacked in groups of panels, so that a panel of activations serves several while it is in the nearest cache. */
-enum { GROUP_PANELS = 4, GROUP_BYTES = 256 * 1024 };
+enum { GROUP_PANELS = 4, GROUP_BYTES = 256 * 1024, BLAS_ROWS = 64 };
 
 size_t mat_scratch_bytes(enum isa isa, int max_cols, int max_tokens)
 {
     (void)max_tokens;
     const struct mat_isa *v = isa_of(isa);
     size_t cols = ((size_t)max_cols + 255) / 256 * 256;
-    size_t floats = cols * 4 * (MAT_PANEL + 1); /* a decoded panel, a row; more than scalar rows with their scales */
+    size_t floats = cols * 4 * (isa == ISA_BLAS ? BLAS_ROWS : MAT_PANEL + 1); /* a decoded panel, a row; more than scalar rows with their scales */
     size_t unpacked = 0;
     if (v->tile) { /* no type takes more than Q6_K: 20 bytes a column of a panel */
         size_t panel = v->unpacked_bytes(Q_Q6_K, (int)cols) * (size_t)(MAT_PANEL / v->tile);
@@ -309,6 +319,30 @@ static void mul_decoded(const struct job *w, float *scratch)
     }
 }
 
+/* Rows become floats, as they lie: [row][column], or panels of [column][row] if they are floats already. */
+static void mul_blas(const struct job *w, float *scratch)
+{
+    const struct mat *m = w->m;
+    const struct qtraits *q = quant_traits(m->type);
+    bool panels = mat_layout(m->isa, m->type) == MAT_FLOATS, integer = mat_is_integer(m->type);
+    size_t row_bytes = quant_row_bytes(m->type, m->cols), cols = (size_t)m->cols;
+    int n, step = panels ? MAT_PANEL : BLAS_ROWS;
+    for (int r = w->r0; r < w->r1; r += n) {
+        const char *src = (const char *)m->data + (size_t)r * row_bytes;
+        const float *f = (const void *)src;
+        n = w->r1 - r < step ? w->r1 - r : step;
+        if (m->type != Q_F32) {
+            q->decode(src, scratch, (int64_t)(cols * (size_t)(panels ? MAT_PANEL : n)));
+            f = scratch;
+        }
+        blas_product(panels, w->a->n, n, m->cols, integer ? w->a->q : w->a->f, integer ? m->cols : w->a->ld, f, panels ? MAT_PANEL : m->cols, y_at(w, 0, r),
+                     w->ldy);
+    }
+    for (int t = 0; w->bias && t < w->a->n; t++)
+        for (int r = w->r0; r < w->r1; r++)
+            *y_at(w, t, r) += *bias_at(w, r);
+}
+
 void mat_mul(const struct mat *m, const struct act *a, int r0, int r1, float *y, int ldy, int y_row0, const float *bias, void *scratch)
 {
     ASSERT(a->cols == m->cols && r0 % MAT_PANEL == 0 && (r1 % MAT_PANEL == 0 || r1 == m->rows));
@@ -316,7 +350,9 @@ void mat_mul(const struct mat *m, const struct act *a, int r0, int r1, float *y,
         return;
     struct job w = {m, a, isa_of(m->isa), r0, r1, y + (r0 - y_row0), ldy, bias ? bias + r0 : NULL};
     enum mat_layout layout = mat_layout(m->isa, m->type);
-    if (layout == MAT_TILES && a->n <= w.isa->fused_max(m->type))
+    if (by_blas(m->isa, a->n))
+        mul_blas(&w, scratch);
+    else if (layout == MAT_TILES && a->n <= w.isa->fused_max(m->type))
         w.isa->fused_product(m, a, r0, r1, w.y, ldy, w.bias);
     else if (layout == MAT_TILES)
         mul_unpacked(&w, scratch);

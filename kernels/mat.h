@@ -8,6 +8,8 @@
  * per 32 (struct act); integer dot products are exact and the float sums have one order for each (r, t), so the result does
  * not depend on how many tokens or rows are computed at once, nor on threads. The same holds for float weights and for types without
  * an integer kernel, which are decoded by panels. AVX2 and AVX-512 agree bit for bit; the scalar level within rounding of the float sums.
+ * ISA_BLAS is the exception: from BLAS_TOKENS tokens on, the scalar level's rows (and activations, rounded as ever) become floats for OpenBLAS, whose
+ * sums have an order that depends on the number of tokens.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,11 +18,14 @@
 #include "base/err.h"
 #include "kernels/quant.h"
 
-enum isa { ISA_SCALAR, ISA_AVX2, ISA_AVX512 };
+enum isa { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_BLAS };
 
-/* What this CPU can do, capped by the environment variable HADAL_ISA=scalar|avx2|avx512. Decided once, thread-safe. */
+/*
+ * What this CPU can do, capped by the environment variable HADAL_ISA=scalar|avx2|avx512. Decided once, thread-safe. Never ISA_BLAS, which who
+ * has called blas_open may put in the place of ISA_SCALAR.
+ */
 enum isa isa_level(void);
-const char *isa_name(enum isa isa); /* "scalar", "AVX2", "AVX-512" (+ what of it matters) */
+const char *isa_name(enum isa isa); /* "scalar" (ISA_BLAS, too), "AVX2", "AVX-512" (+ what of it matters) */
 
 #define MAT_PANEL 16 /* rows are split between threads at multiples of this */
 

@@ -21,7 +21,7 @@
  * to the high nibble.
  *
  * Activations. Tokens lie in panels of up to `panel` tokens; the last one is narrower. In a panel of w tokens 32 elements are a record of
- * ACT_WORDS * w dwords: q[8][w] (dword i of token j: elements 4i..4i+3), then w of each other word below.
+ * ACT_WORDS * w dwords: q[8][w] (dword i of token j: elements 4i..4i+3), then w of each other word below. For OpenBLAS: rows of floats.
  */
 #include <stdint.h>
 
@@ -72,6 +72,8 @@ struct mat_isa {
 extern const struct mat_isa mat_scalar, mat_avx2, mat_avx512;
 
 enum mat_layout mat_layout(enum isa isa, enum qtype type);
+/* mat_scalar.c: act_quantize to floats, (n, cols). */
+void mat_round(struct act *a, int t0, int t1, int c0, int c1);
 /* mat_pack.c: n <= tile rows of file blocks into a tile (the rest zero), and one row of a block back. `flip`: Q8_0 gets 128 added. */
 void mat_pack_tile(enum qtype type, int tile, bool flip, const uint8_t *src, size_t row_bytes, int n, int blocks, void *dst);
 void mat_unpack_block(enum qtype type, int tile, bool flip, const void *src, int row, uint8_t *dst);

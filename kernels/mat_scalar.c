@@ -13,13 +13,12 @@
 
 /* ---- activations ---- */
 
-/* Rounds 32 floats. Not finite: the scale becomes NaN, so that what is computed from it does, too. */
-static void round_block(const float *x, uint32_t *rec, int w, int j)
+/* Rounds 32 floats to q and a scale, which is returned. Not finite: the scale becomes NaN, so that what is computed from it does, too. */
+static float round_32(const float *x, int8_t *q)
 {
     float amax = 0, d = 0;
-    int8_t q[32] = {0};
-    int32_t half[2] = {0, 0};
     bool finite = true;
+    memset(q, 0, 32);
     for (int i = 0; i < 32; i++) {
         finite &= isfinite(x[i]) != 0;
         amax = fmaxf(amax, fabsf(x[i]));
@@ -29,11 +28,19 @@ static void round_block(const float *x, uint32_t *rec, int w, int j)
     } else if (amax >= ACT_TINY) {
         float inv = 127 / amax;
         d = amax / 127;
-        for (int i = 0; i < 32; i++) {
+        for (int i = 0; i < 32; i++)
             q[i] = (int8_t)lrintf(x[i] * inv);
-            half[i / 16] += q[i];
-        }
     }
+    return d;
+}
+
+static void round_block(const float *x, uint32_t *rec, int w, int j)
+{
+    int8_t q[32];
+    int32_t half[2] = {0, 0};
+    float d = round_32(x, q);
+    for (int i = 0; i < 32; i++)
+        half[i / 16] += q[i];
     int32_t sum = half[0] + half[1];
     float dsum = d * (float)sum;
     const int32_t starts[5] = {-8 * sum, -16 * sum, -128 * sum, -32 * half[0], -32 * half[1]};
@@ -52,6 +59,17 @@ static void quantize(struct act *a, int t0, int t1, int c0, int c1)
             int w, j;
             uint32_t *rec = act_record(a, mat_scalar.panel, t, c, &w, &j);
             round_block(a->f + (size_t)t * (size_t)a->ld + c, rec, w, j);
+        }
+}
+
+void mat_round(struct act *a, int t0, int t1, int c0, int c1)
+{
+    for (int t = t0; t < t1; t++)
+        for (int c = c0; c < c1; c += 32) {
+            int8_t q[32];
+            float d = round_32(a->f + (size_t)t * (size_t)a->ld + c, q), *dst = (float *)a->q + (size_t)t * (size_t)a->cols + c;
+            for (int i = 0; i < 32; i++)
+                dst[i] = d * (float)q[i];
         }
 }
 

@@ -2,7 +2,7 @@
 #define KERNELS_POOL_H
 /*
  * The compute threads. One generation thread calls; it takes part as thread 0. Who waits spins shortly and then sleeps on a
- * futex: an idle pool costs nothing. Nothing else in the program makes compute threads (OpenBLAS runs single-threaded inside them).
+ * futex: an idle pool costs nothing. Nothing else in the program makes compute threads (OpenBLAS runs single-threaded inside them: blas.h).
  */
 #include <stdatomic.h>
 

@@ -2,7 +2,7 @@
 #define TESTS_ISA_H
 /*
  * Runs a test program once for each instruction set of this machine: the choice is made once a process, so main() starts
- * the program again for each, with HADAL_ISA set. Test names get the level in front.
+ * the program again for each, with HADAL_ISA set (and HADAL_EXACT, for bits are compared). Test names get the level in front.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +21,7 @@ static inline int t_isa_child(char *self, const char *isa)
     pid_t pid = fork();
     if (!pid) {
         setenv("HADAL_ISA", isa, 1);
+        setenv("HADAL_EXACT", "1", 1);
         setenv(T_ISA_CHILD, isa, 1);
         execl("/proc/self/exe", self, (char *)NULL);
         _exit(126);
