@@ -1,6 +1,6 @@
 # Tests of model/. A cmocka program: add it to check_PROGRAMS and TESTS, give it _SOURCES, _CFLAGS = $(TEST_CFLAGS), _LDADD.
 if TESTS_BUILT
-MODEL_TESTS = %D%/t_gguf %D%/t_tok %D%/t_spm %D%/t_arch %D%/t_hparams %D%/t_template %D%/t_jinja %D%/t_sampler
+MODEL_TESTS = %D%/t_gguf %D%/t_tok %D%/t_spm %D%/t_arch %D%/t_hparams %D%/t_template %D%/t_jinja %D%/t_sampler %D%/t_grammar
 check_PROGRAMS += $(MODEL_TESTS)
 TESTS += $(MODEL_TESTS)
 %C%_t_gguf_SOURCES = %D%/t_gguf.c
@@ -28,6 +28,9 @@ EXTRA_DIST += %D%/archs.json %D%/archs.py
 %C%_t_sampler_SOURCES = %D%/t_sampler.c %D%/mkgguf.h
 %C%_t_sampler_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
 %C%_t_sampler_LDADD = $(MODEL_LIBS) $(CMOCKA_LIBS) $(JANSSON_LIBS)
+%C%_t_grammar_SOURCES = %D%/t_grammar.c
+%C%_t_grammar_CFLAGS = $(TEST_CFLAGS)
+%C%_t_grammar_LDADD = $(MODEL_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += %D%/t_model
 TESTS += %D%/t_model
 %C%_t_model_SOURCES = %D%/t_model.c tests/isa.h
