@@ -838,6 +838,23 @@ static void interrupt(struct full *u)
     }
 }
 
+static int64_t cpu_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* What was typed before: not at the start, which is to be quick, but when it is asked for, or nothing else is to do. */
+static void load_history(struct full *u)
+{
+    if (u->history_there)
+        return;
+    u->history_there = true;
+    face_load_history(&u->f, HISTORY_MOST);
+    u->since_us = cpu_us();
+}
+
 static void on_key(struct full *u, const struct input_event *e)
 {
     static const char *const keys[][2] = {{"F1", "help"}, {"F2", "sessions"}, {"F3", "search"}, {"F4", "models"}};
@@ -855,6 +872,8 @@ static void on_key(struct full *u, const struct input_event *e)
         term_redraw();
         return;
     }
+    if (key_in(e, "Up C-p C-r C-s Esc M-< M-p Enter C-c"))
+        load_history(u);
     if (key_is(e, "C-c") && v == u->chat) {
         interrupt(u);
         return;
@@ -1021,33 +1040,28 @@ static void wait_and_work(struct full *u, int sig_fd)
         u->fresh = true;
     if (view_tick(top(u)))
         u->dirty = true;
-    if (u->f.draft_due_us && clock_mono_us() >= u->f.draft_due_us)
+    if (u->f.draft_due_us && clock_mono_us() >= u->f.draft_due_us) {
         face_save_draft(&u->f);
-}
-
-static int64_t cpu_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+        load_history(u);
+    }
 }
 
 /* A turn of the loop that computed for too long would be felt while typing. */
-static void check_time(int64_t *since_us)
+static void check_time(struct full *u)
 {
     int64_t now = cpu_us();
-    if (now - *since_us > SLOW_US) {
-        log_say("full screen: %d ms between two looks at the keys", (int)((now - *since_us) / 1000));
+    if (now - u->since_us > SLOW_US) {
+        log_say("full screen: %d ms between two looks at the keys", (int)((now - u->since_us) / 1000));
         DASSERT(!"the full screen was busy for too long");
     }
-    *since_us = now;
+    u->since_us = now;
 }
 
 static void loop(struct full *u, int sig_fd)
 {
-    int64_t since_us = cpu_us();
+    u->since_us = cpu_us();
     while (u->f.leave < 0) {
-        check_time(&since_us);
+        check_time(u);
         if (u->f.turn.over)
             end_turn(u);
         if (u->f.turn.phase == PHASE_IDLE && u->f.n_queue && !u->f.edit && !u->f.restore)
@@ -1084,7 +1098,7 @@ static int begin(struct full *u)
     use_theme(u);
     restore(u);
     paint(u);
-    face_load_history(&u->f, HISTORY_MOST);
+    u->f.draft_due_us = clock_mono_us() + FACE_DRAFT_REST_US;
     return 0;
 }
 

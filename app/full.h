@@ -32,6 +32,8 @@ struct full {
     bool dirty;               /* draw now */
     bool fresh;               /* draw when FRAME_US have passed since the last time */
     int64_t painted_us;
+    bool history_there;       /* what was typed before is in the editor */
+    int64_t since_us;         /* processor time at the last look at the keys */
     size_t typed_ahead;       /* bytes that came before the terminal was ours: Enter is a newline in them */
     bool unfocused;           /* the terminal has said so */
     int64_t interrupt_us;     /* the last Ctrl-C that had nothing to do */

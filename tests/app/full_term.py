@@ -3,6 +3,7 @@ The full screen on a pseudo-terminal: what reaches the terminal while it runs, a
 """
 import os
 import pathlib
+import random
 import re
 import signal
 import time
@@ -155,6 +156,49 @@ def test_draft_survives():
             me.type("<c-d>")
             ends(me, 0)
         sound(h)
+
+
+def test_killed_anywhere():
+    """kill -9 at random moments: what was sent and what was answered is there, and of what was typed at most the last half second is not."""
+    answer = " ".join(f"w{i}" for i in range(200))
+    rounds = int(os.environ.get("HADAL_KILLS", "8"))
+    dice = random.Random(7)
+    for i in range(rounds):
+        with p.Home(f"load 100\nread 150 200\nthought \"so\"\npace 5\ntext \"{answer}\"\ndone\n") as h:
+            with full(h) as me:
+                ready(me)
+                typed = "".join(dice.choice("abc dé日") for _ in range(dice.randrange(1, 60)))
+                me.type(typed)
+                sent = i % 4 > 0
+                if sent:
+                    me.type("<enter>")
+                    until(lambda: len(turns(h)) == 2, "a turn")
+                    me.quiet(dice.random() * 1.2)
+                    later = "later " * dice.randrange(1, 5)
+                    me.type(later)
+                    me.quiet(0.8)  # a draft is saved when the keys rest
+                    if i % 4 == 3:
+                        me.type("<enter>more")
+                        me.quiet(0.8)
+                else:
+                    me.quiet(0.8)
+                me.kill()
+            h.run("ls")  # opened once more after the crash
+            sound(h)
+            if sent:
+                got = turns(h)
+                p.eq(got[0][2], typed, "the prompt")
+                assert answer.startswith(got[1][2]), got[1]
+                wanted = later + ("\nmore" if i % 4 == 3 else "")
+                if i % 4 == 3 and len(got) > 2:  # the queue's turn had come
+                    wanted = "more"
+                p.eq(draft(h), [wanted], "the draft")
+            else:
+                p.eq(draft(h), [typed] if typed.strip() else draft(h), "the draft")
+            with full(h, "-c") as me:
+                me.see("w0" if sent and got[1][2] else "")
+                me.quiet(0.3)
+                me.kill()
 
 
 def test_paste():

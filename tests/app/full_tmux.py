@@ -93,6 +93,29 @@ def test_copies():
         p.has(t.run("show-buffer"), "return 0;")
 
 
+def test_bars():
+    """What is shown of reading is what the engine has said, and the time to go comes true."""
+    with p.Home("read 3000 100000\necho\ndone\n") as h, Tmux(h, f"{p.HADAL}; sleep 60") as t:
+        t.see("ready")
+        t.keys("go", "Enter")
+        t.see("/100,000")
+        began, seen, left = time.monotonic(), [], []
+        while time.monotonic() - began < 2:
+            at, screen = time.monotonic() - began, t.screen()
+            done, eta = re.search(r"([\d,]+)/100,000", screen), re.search(r"ETA (\d+) s", screen)
+            seen.append((at, int(done.group(1).replace(",", ""))))
+            if eta and at > 0.8:
+                left.append((at, int(eta.group(1))))
+            time.sleep(0.05)
+        first_at, first = seen[0]
+        for at, done in seen[1:]:  # as fast as the engine says, and at most a tick old
+            assert abs((done - first) / 100000 - (at - first_at) / 3) < 0.13, (at, done, first)
+        end = began + (100000 - first) / 100000 * 3
+        assert left and all(abs(eta - (end - began - at)) <= 1 for at, eta in left), left
+        t.keys("C-c")
+        t.see("stopped")
+
+
 def test_programs():
     with p.Home(f"text \"{ANSWER}\"\ndone\n") as h:
         editor = h.dir / "editor"
