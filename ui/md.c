@@ -400,7 +400,7 @@ static void cut_line(struct md *m, size_t from, size_t to, size_t next)
         if (l.what == IS_RULE)
             lay_rule(m, "", 0, 0, from, to);
         else
-            lay_markdown(m, from, to, c->list ? l.indent : 0, LAY_CLOSED);
+            lay_markdown(m, from, to, c->list ? l.indent : 0, m->trying ? LAY_OPEN : LAY_CLOSED);
         return;
     case IS_QUOTE:
         if (c->kind != BLOCK_QUOTE)
@@ -532,8 +532,10 @@ static void lay_open(struct md *m)
         cut_piece(m, m->line, m->line + n, false);
     } else {
         bool bars = kept.kind == BLOCK_TEXT && memchr(buf_str(&m->source) + kept.last, '|', kept.to - kept.last);
+        m->trying = true;
         if (n && !is_undecided(&m->cut, s, n, bars))
             cut_line(m, m->line, m->line + n, m->line + n);
+        m->trying = false;
         close_block(m, true);
     }
     m->cut = kept;

@@ -12,7 +12,6 @@
 
 #include "base/mem.h"
 
-#define MATH_MAX 1000 /* bytes of a $..$ within a line */
 #define OPEN_MAX 32   /* marks that may be open at once */
 #define RUNS 64
 
@@ -24,6 +23,7 @@ struct scan {
     bool open, table;
     bool none[RUNS + 1];    /* no run of so many backticks follows */
     bool no_paren, no_bracket, no_dollars;
+    size_t dollar, no_dollar; /* the next $ that may end a formula in this line, 0: none; there is none before */
     struct { char c; int n; } stack[OPEN_MAX];
     int depth;
     int parens; /* of a link's target */
@@ -111,18 +111,23 @@ static size_t math_end(struct scan *c, size_t i, const char *close, bool *none)
     return c->open && !c->table ? c->n : 0;
 }
 
-static size_t dollar_end(const struct scan *c, size_t i)
+/* The end of the $..$ that begins at i, within its line; 0: there is none. */
+static size_t dollar_end(struct scan *c, size_t i)
 {
-    size_t end = i + MATH_MAX < c->n ? i + MATH_MAX : c->n;
     if (i + 1 >= c->n || is_space(c->s[i + 1]) || (i && is_alnum(c->s[i - 1])))
         return 0;
-    for (size_t k = i + 1; k < end && c->s[k] != '\n'; k++) {
-        if (c->s[k] == '\\')
-            k++;
-        else if (c->s[k] == '$' && k > i + 1 && !is_space(c->s[k - 1]) && !(k + 1 < c->n && is_alnum(c->s[k + 1])))
-            return k + 1;
+    if (c->dollar <= i + 1 && c->no_dollar <= i + 1) { /* what was found last is behind us */
+        size_t k = i + 2;
+        c->dollar = 0;
+        for (; k < c->n && c->s[k] != '\n' && !c->dollar; k++) {
+            if (c->s[k] == '\\')
+                k++;
+            else if (c->s[k] == '$' && !is_space(c->s[k - 1]) && !(k + 1 < c->n && is_alnum(c->s[k + 1])))
+                c->dollar = k;
+        }
+        c->no_dollar = c->dollar ? c->dollar : k;
     }
-    return 0;
+    return c->dollar > i + 1 ? c->dollar + 1 : 0;
 }
 
 static size_t backslash(struct scan *c, size_t i)
@@ -214,7 +219,12 @@ static size_t target(struct scan *c, size_t i)
     for (size_t k = i + 1; k < c->n; k++) {
         if (is_space(c->s[k]) && !depth)
             break;
-        if (is_space(c->s[k])) { /* a title, or none */
+        if (is_space(c->s[k]) && (k + 1 == c->n || c->s[k + 1] == '"') && !memchr(c->s + k, ')', c->n - k)) { /* a title, not whole */
+            c->parens = depth;
+            put_run(c, i, k);
+            return c->n;
+        }
+        if (is_space(c->s[k])) {
             put_run(c, i, i + 1);
             return i + 1;
         }
@@ -237,6 +247,17 @@ static size_t definition(const struct scan *c, size_t i)
     size_t end = line_end(c, i);
     const char *bracket = i < end && c->s[i] == '[' ? memchr(c->s + i, ']', end - i) : NULL;
     return bracket && bracket + 1 < c->s + end && bracket[1] == ':' ? i : SIZE_MAX;
+}
+
+/* "&am" at the end. */
+static bool may_be_entity(const struct scan *c, size_t i)
+{
+    if (c->n - i > 10)
+        return false;
+    while (++i < c->n)
+        if (!is_alnum(c->s[i]) && c->s[i] != '#')
+            return false;
+    return true;
 }
 
 static void scan(struct scan *c)
@@ -264,8 +285,8 @@ static void scan(struct scan *c)
             i = emphasis(c, i);
         } else if (c->open && ch == ']' && i + 1 < c->n && c->s[i + 1] == '(') {
             i = target(c, i);
-        } else if (c->open && ch == '[' && i + 1 == c->n) {
-            i++;
+        } else if (c->open && ((ch == '[' && i + 1 == c->n) || (ch == '&' && may_be_entity(c, i)))) {
+            i = c->n;
         } else {
             if (i == defines)
                 put(c->out, '\\', c->map[i]);

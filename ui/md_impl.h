@@ -60,7 +60,9 @@ struct md {
     size_t *link_n;
     size_t n_links, cap_links, closed_links;
     struct code_spans spans; /* scratch */
-    bool ended, fresh; /* fresh: the rows show all of the source */
+    bool ended;
+    bool fresh;  /* the rows show all of the source */
+    bool trying; /* the line that is cut is not whole */
 };
 
 enum lay_how { LAY_CLOSED, LAY_OPEN, LAY_TABLE };

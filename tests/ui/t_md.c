@@ -228,9 +228,10 @@ static void t_no_flash(void **state)
     (void)state;
     never("Some **bold words** and *italic ones* or ~~gone~~, ***both***, `code` and __under__.", (const char *const[]){"*", "~", "`", "_", NULL});
     never("- **Bold** item\n- *second*: `x`\n  - [x] done\n", (const char *const[]){"**", "`", "- ", NULL});
-    never("## Heading\n\n---\n\n> quote **bold**\n", (const char *const[]){"#", "**", NULL});
+    never("## Heading with **bold** and `code`\n\n---\n\n> quote **bold**\n", (const char *const[]){"#", "**", "`", NULL});
     never("Text\n\n```c\nint x;\n```\nafter\n", (const char *const[]){"`", NULL});
     never("See [the page](https://example.org/a_(b)_c) there.", (const char *const[]){"](", "https", NULL});
+    never("An ![image](a.png \"its title\") here &amp; there", (const char *const[]){"](", "png", "title", "&a", NULL});
     never("漢字 **太字** 漢字", (const char *const[]){"\xEF\xBF\xBD", "*", NULL});
 
     /* bold from its first letter on */
