@@ -300,7 +300,7 @@ static void on_model(void *arg, const struct event *e)
     free(u->model);
     u->model = buf_take(&b);
     u->n_ctx = e->n_ctx;
-    full_title(u);
+    full_sync(u);
 }
 
 static void on_end(void *arg, enum hist_state state, const struct event *e)

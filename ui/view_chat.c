@@ -530,12 +530,21 @@ static void look_for(struct chat_view *c, bool back)
     settle(c);
     if (!is_seen(c, from.msg) || from.msg >= transcript_n(c->t) || from.row >= transcript_height(c->t, from.msg))
         from = c->top;
-    if (transcript_search(c->t, from, back, c->needle, &hit)) {
+    bool found = transcript_search(c->t, from, back, c->needle, &hit);
+    if (!found) { /* once more from the other end */
+        from = back ? last_spot(c->t) : (struct spot){0, 0};
+        found = transcript_search(c->t, from, back, c->needle, &hit);
+        if (found) {
+            set(&c->said, back ? "searched on from the end" : "searched on from the beginning");
+            c->said_role = ROLE_GOOD;
+        }
+    }
+    if (found) {
         c->hit = hit;
         c->selected = hit.msg;
         show_spot(c, hit, c->rows > 3 ? (size_t)c->rows / 3 : 0);
     } else {
-        char *text = mem_printf("nothing %s: %s", back ? "above" : "below", c->needle);
+        char *text = mem_printf("not found: %s", c->needle);
         set(&c->said, text);
         c->said_role = ROLE_WARN;
         free(text);
