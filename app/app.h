@@ -59,10 +59,18 @@ int file_check(const char *path, struct err *err);
 int engine_main(int fd);
 
 /* ---- export and import (app/export.c, app/import.c), used by sub-commands and by slash commands ---- */
-enum export_format { EXPORT_MD, EXPORT_JSON };
+enum export_format { EXPORT_MD, EXPORT_JSON, EXPORT_HTML };
+const char *export_format_name(enum export_format f); /* "md": how a file of it ends */
+/* By how a file's name ends; false: it does not tell, *out stays. */
+bool export_format_of(const char *file, enum export_format *out);
+/*
+ * Writes a session to a file, as a person asked for it: "[md|json|html] [FILE]"; without a file into hadal-ID.md. One that exists is left alone. *path is
+ * the caller's, also after a failure.
+ */
+int export_to_file(struct hist *h, int64_t session, const char *arg, char **path, size_t *bytes, struct err *err);
 /* false: no such format. */
 bool export_format_parse(const char *name, enum export_format *out);
-/* Appends a session: Markdown of the path to its head, or JSON of the whole tree with every answer's provenance (what import reads). */
+/* Appends a session: Markdown or HTML of the path to its head, or JSON of the whole tree with every answer's provenance (what import reads). */
 int export_session(struct hist *h, int64_t session, enum export_format f, struct buf *out, struct err *err);
 /* Reads our own JSON: one session or an array of them. *n gets how many came in. All or nothing. */
 int import_sessions(struct hist *h, const char *json, size_t len, int *n, struct err *err);

@@ -15,8 +15,8 @@ struct exporting {
 };
 
 static const struct opt opts[] = {
-    {.name = "format", .letter = 'f', .kind = OPT_TEXT, .at = offsetof(struct exporting, format), .arg = "md|json", .complete = "md json",
-     .help = "md: the conversation; json: every branch with its provenance"},
+    {.name = "format", .letter = 'f', .kind = OPT_TEXT, .at = offsetof(struct exporting, format), .arg = "md|json|html", .complete = "md json html",
+     .help = "md, html: the conversation; json: every branch with its provenance"},
     {.name = "output", .letter = 'o', .kind = OPT_TEXT, .at = offsetof(struct exporting, file), .arg = "FILE", .complete = "files",
      .help = "write FILE instead of standard output"},
     {.name = "all", .letter = 'a', .kind = OPT_FLAG, .at = offsetof(struct exporting, all), .help = "every session (JSON: an array)"},
@@ -27,7 +27,7 @@ static const struct opt opts[] = {
 static int export_all(struct hist *h, enum export_format f, struct buf *out, struct err *err)
 {
     struct hist_list l = {0};
-    int rc = hist_session_list(h, false, 0, &l, err);
+    int rc = hist_session_list_of(h, HIST_ALL, 0, &l, err);
     if (!rc && f == EXPORT_JSON)
         buf_addstr(out, "[");
     for (size_t i = 0; !rc && i < l.n; i++) {
@@ -70,8 +70,13 @@ static int run(int argc, char **argv)
             free(o.file);
             o.file = NULL;
         }
+        if (!o.format && o.file)
+            export_format_of(o.file, &f);
         if (o.format && !export_format_parse(o.format, &f)) {
-            err_set(&e, ERR_USAGE, "--format takes md or json, not '%.60s'", o.format);
+            err_set(&e, ERR_USAGE, "--format takes md, json or html, not '%.60s'", o.format);
+            status = cmd_usage(&cmd_export, &e);
+        } else if (o.all && f == EXPORT_HTML) {
+            err_set(&e, ERR_USAGE, "a page of HTML is one session; --all takes md or json");
             status = cmd_usage(&cmd_export, &e);
         } else if (o.all && w.n) {
             err_set(&e, ERR_USAGE, "a session or --all, not both");
@@ -91,5 +96,5 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const struct cmd cmd_export = {.name = "export", .args = "[SESSION]", .help = "write a session as Markdown or JSON", .opts = opts, .run = run,
+const struct cmd cmd_export = {.name = "export", .args = "[SESSION]", .help = "write a session as Markdown, JSON or HTML", .opts = opts, .run = run,
                                .more = "SESSION is a short id, or words of a title; left out it is the newest. `hadal import` reads the JSON."};

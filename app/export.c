@@ -12,7 +12,7 @@
  * seed beyond 2^63 is a string. An answer that is being written is exported as interrupted, for so it is as a copy.
  */
 #include "config.h"
-#include "app/app.h"
+#include "app/export.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,9 +30,22 @@ bool export_format_parse(const char *name, enum export_format *out)
         *out = EXPORT_MD;
     else if (strcasecmp(name, "json") == 0)
         *out = EXPORT_JSON;
+    else if (strcasecmp(name, "html") == 0)
+        *out = EXPORT_HTML;
     else
         return false;
     return true;
+}
+
+const char *export_format_name(enum export_format f)
+{
+    return f == EXPORT_MD ? "md" : f == EXPORT_JSON ? "json" : "html";
+}
+
+bool export_format_of(const char *file, enum export_format *out)
+{
+    const char *dot = strrchr(file, '.');
+    return dot && export_format_parse(dot + 1, out);
 }
 
 /* ---- Markdown ---- */
@@ -113,7 +126,7 @@ static void md_thought(struct buf *out, const char *s, size_t n)
     buf_finish(&text);
 }
 
-static void md_time(struct buf *out, int64_t ms)
+void export_time(struct buf *out, int64_t ms)
 {
     char text[32];
     time_t t = (time_t)(ms / 1000);
@@ -163,10 +176,10 @@ static void md_title(struct buf *out, const struct hist_session *s)
         buf_addch(out, '\n');
     }
     buf_addstr(out, "- Date: ");
-    md_time(out, s->created_ms);
+    export_time(out, s->created_ms);
     if (s->updated_ms / 60000 != s->created_ms / 60000) {
         buf_addstr(out, ", last message ");
-        md_time(out, s->updated_ms);
+        export_time(out, s->updated_ms);
     }
     buf_addf(out, "\n- Session: %s\n", id);
     if (s->system) {
@@ -175,8 +188,7 @@ static void md_title(struct buf *out, const struct hist_session *s)
     }
 }
 
-/* The model of an answer, when it is not the session's; owned by the caller. */
-static int other_model(struct hist *h, const struct hist_session *s, int64_t node, char **name, struct err *err)
+int export_other_model(struct hist *h, const struct hist_session *s, int64_t node, char **name, struct err *err)
 {
     struct hist_gen g;
     struct hist_model m = {0};
@@ -201,7 +213,7 @@ static int export_md(struct hist *h, const struct hist_session *s, struct buf *o
     md_title(out, s);
     for (size_t i = 0; rc == 0 && i < p.n; i++) {
         char *model;
-        rc = other_model(h, s, p.at[i].id, &model, err);
+        rc = export_other_model(h, s, p.at[i].id, &model, err);
         if (rc == 0)
             md_node(out, &p.at[i], model);
         free(model);
@@ -382,7 +394,7 @@ int export_session(struct hist *h, int64_t session, enum export_format f, struct
     int rc = hist_session_get(h, session, &s, err);
     if (rc != 0)
         return rc;
-    rc = f == EXPORT_MD ? export_md(h, &s, out, err) : export_json(h, &s, out, err);
+    rc = f == EXPORT_MD ? export_md(h, &s, out, err) : f == EXPORT_HTML ? export_html(h, &s, out, err) : export_json(h, &s, out, err);
     hist_session_finish(&s);
     if (rc == 0 && buf_over(out))
         rc = err_set(err, ERR_HISTORY, "the session is too long to export: more than %zu bytes", out->max);

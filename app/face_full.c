@@ -649,73 +649,14 @@ static void copy_answer(struct full *u)
     free(text);
 }
 
-static const char *const reading_help[][2] = {
-    {"j k, Up Down", "a line"},          {"Space b, PgUp PgDn", "a page; C-d C-u half of one"}, {"g G", "the beginning, the end"},
-    {"J K", "the next, the previous message"}, {"/ ? n N", "search, on and back"},              {"Tab z", "open or fold the thoughts"},
-    {"y Y", "copy the message: text, Markdown"}, {"c1 .. c9", "copy code block c1 .. c9"},      {"| v s", "pipe, view in $PAGER, save to a file"},
-    {"e r", "edit the prompt, answer again"},  {"[ ]", "the previous, the next version"},        {":", "a command"},
-    {"i q Esc", "back to writing"},
-};
-
-static void help(struct full *u)
-{
-    struct buf b = BUF_INIT(1 << 20);
-    const struct editor_command *c;
-    const struct slash *s;
-    buf_addstr(&b, "WRITING   (all of your ~/.inputrc applies)\n"
-                   "  Enter                 send; while an answer runs: queue\n"
-                   "  M-Enter, C-j          a new line; also \\ and Enter\n"
-                   "  Up Down               a row; at the edge: what was typed before\n"
-                   "  C-r                   search what was typed before\n"
-                   "  Tab                   complete; in an empty box: open or fold the thoughts\n"
-                   "  PgUp PgDn             scroll; C-Home C-End to either end\n"
-                   "  Esc                   read (in vi mode: from the command mode)\n"
-                   "  C-c                   stop the answer; then put the draft aside; twice: leave\n"
-                   "  C-d                   leave, in an empty box; everything is saved\n"
-                   "  C-z C-l               suspend, redraw\n");
-    for (int i = 0; (c = editor_command_at(i)); i++)
-        buf_addf(&b, "  %-20s  %s\n", c->key, c->help);
-    buf_addstr(&b, "\nREADING   (Esc, or S-PgUp)\n");
-    for (size_t i = 0; i < sizeof reading_help / sizeof *reading_help; i++)
-        buf_addf(&b, "  %-20s  %s\n", reading_help[i][0], reading_help[i][1]);
-    buf_addstr(&b, "\nCOMMANDS\n");
-    for (int i = 0; (s = slash_at(i)); i++) {
-        char left[64];
-        snprintf(left, sizeof left, "/%s %s", s->name, s->args);
-        buf_addf(&b, "  %-24s  %s\n", left, s->help);
-    }
-    buf_addstr(&b, "\n  //text sends /text.\n");
-    full_push(u, view_text("help", buf_str(&b), b.len));
-    buf_finish(&b);
-}
-
 static void command_new(struct full *u)
 {
     full_slash(u, "/new");
 }
 
-static void command_sessions(struct full *u)
-{
-    full_slash(u, "/sessions 1000");
-}
-
 static void command_search(struct full *u)
 {
-    char *typed = prompt_draft();
-    if (!*typed)
-        prompt_prefill("/search ");
-    free(typed);
-    view_chat_write(u->chat);
-}
-
-static void command_models(struct full *u)
-{
-    full_slash(u, "/model");
-}
-
-static void command_settings(struct full *u)
-{
-    full_slash(u, "/params");
+    full_search(u, "");
 }
 
 static void command_regen(struct full *u)
@@ -763,8 +704,8 @@ static const struct {
     const char *name;
     void (*run)(struct full *u);
 } commands[] = {
-    {"help", help}, {"new", command_new}, {"sessions", command_sessions}, {"search", command_search}, {"models", command_models},
-    {"settings", command_settings}, {"regen", command_regen}, {"regen-message", command_regen}, {"fold", command_fold}, {"bare", command_bare},
+    {"help", full_help}, {"new", command_new}, {"sessions", full_sessions}, {"search", command_search}, {"models", full_models},
+    {"settings", full_settings}, {"branches", full_branches}, {"regen", command_regen}, {"regen-message", command_regen}, {"fold", command_fold}, {"bare", command_bare},
     {"copy", copy_answer}, {"queue-edit", command_queue}, {"queue-drop", command_drop}, {"editor", full_editor}, {"open-paste", command_paste},
     {"version-prev", command_before}, {"version-next", command_after}, {"edit-message", edit_message},
 };
@@ -1118,6 +1059,9 @@ static void finish(struct full *u)
 {
     while (u->n_stack)
         view_destroy(u->stack[--u->n_stack]);
+    full_sessions_finish();
+    full_tree_finish();
+    full_models_finish();
     view_destroy(u->chat);
     surface_destroy(u->s);
     input_destroy(u->in);

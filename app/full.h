@@ -9,6 +9,7 @@
 #include "ui/theme.h"
 #include "ui/view.h"
 #include "ui/view_chat.h"
+#include "ui/views.h"
 
 #define FULL_STACK 8
 
@@ -70,6 +71,20 @@ void full_pager(void *u, const char *text, size_t n);
 void full_pipe(void *u, const char *command, const char *text, size_t n);
 void full_save(void *u, const char *path, const char *text, size_t n);
 void full_copy(void *u, const char *what, const char *text, size_t n);
+
+/* ---- app/full_sessions.c, full_tree.c, full_models.c, keys.c: the views beside the chat ---- */
+void full_sessions(struct full *u);
+void full_search(struct full *u, const char *words);
+void full_branches(struct full *u);
+void full_models(struct full *u);
+void full_settings(struct full *u);
+void full_help(struct full *u);
+/* What they keep between calls is freed. */
+void full_sessions_finish(void);
+void full_tree_finish(void);
+void full_models_finish(void);
+/* A message as a preview; name: whose answer it is. */
+void full_preview_node(const struct hist_node *n, const char *name, pane_add *add, void *to);
 
 /* ---- app/full_script.c ---- */
 /* The script that HADAL_SCRIPT names; *out NULL: there is none. */

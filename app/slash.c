@@ -33,8 +33,12 @@ static const struct slash table[] = {
     {"rename", "TITLE", "give this session a title", ARG_TEXT, true, slash_rename},
     {"delete", "[SESSION]", "delete this session, or another one", ARG_SESSION, true, slash_delete},
     {"undelete", "[SESSION]", "bring a deleted session back (for 30 days)", ARG_DELETED, true, slash_undelete},
+    {"fork", "[TITLE]", "go on in a new session from here", ARG_TEXT, true, slash_fork},
+    {"tag", "[TAG ...]", "show or add tags; -TAG takes one away", ARG_TEXT, true, slash_tag},
+    {"pin", "", "keep this session at the top of the list, or no longer", ARG_NONE, true, slash_pin},
+    {"archive", "[SESSION]", "take a session out of the lists, or back into them", ARG_SESSION, true, slash_archive},
     {"search", "WORDS", "find words in all sessions", ARG_TEXT, true, slash_search},
-    {"export", "[md|json] [FILE]", "write this session to a file", ARG_EXPORT, true, slash_export},
+    {"export", "[md|json|html] [FILE]", "write this session to a file", ARG_EXPORT, true, slash_export},
     {"regen", "", "answer the last prompt once more", ARG_NONE, false, slash_regen},
     {"edit", "[N]", "change the last (the N-th latest) prompt", ARG_NONE, false, slash_edit},
     {"system", "[TEXT|-]", "show, set or take away the system prompt", ARG_TEXT, false, slash_system},
@@ -44,6 +48,7 @@ static const struct slash table[] = {
     {"params", "", "all settings", ARG_NONE, false, slash_params},
     {"stats", "", "what the last answer took", ARG_NONE, false, slash_stats},
     {"raw", "", "the exact prompt that the model would see now", ARG_NONE, false, slash_raw},
+    {"keys", "", "the keys of the full screen", ARG_NONE, false, slash_keys},
     {"quit", "", "leave", ARG_NONE, false, slash_quit},
 };
 #define N_TABLE ((int)(sizeof table / sizeof *table))
@@ -271,6 +276,7 @@ static void add_arguments(struct face *f, const struct slash *s, const char *lin
         if (start == args) {
             add_if("md", word);
             add_if("json", word);
+            add_if("html", word);
         }
         if (start != args || *word)
             add_files(word);

@@ -47,7 +47,15 @@ void slash_rename(struct face *f, const char *arg);
 void slash_delete(struct face *f, const char *arg);
 void slash_undelete(struct face *f, const char *arg);
 void slash_search(struct face *f, const char *arg);
+void slash_fork(struct face *f, const char *arg); /* these four: app/slash_library.c */
+void slash_tag(struct face *f, const char *arg);
+void slash_pin(struct face *f, const char *arg);
+void slash_archive(struct face *f, const char *arg);
+/* "work -old": adds tags and takes them away. */
+int tags_change(struct hist *h, int64_t session, const char *text, struct err *err);
 void slash_export(struct face *f, const char *arg); /* app/slash_export.c */
+
+void slash_keys(struct face *f, const char *arg); /* app/keys.c */
 
 /* ---- app/slash_set.c: settings and numbers ---- */
 void slash_set(struct face *f, const char *arg);

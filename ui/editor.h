@@ -53,6 +53,7 @@ void editor_look(struct editor_view *v);
     X(sessions, "sessions", "\\C-xs", "F2, C-x s", "sessions") \
     X(search, "search", "\\C-x/", "F3, C-x /", "search all sessions") \
     X(models, "models", "\\C-xm", "F4, C-x m", "models") \
+    X(branches, "branches", "\\C-xb", "C-x b", "the tree of branches") \
     X(settings, "settings", "\\C-xp", "C-x p", "settings") \
     X(new, "new", "\\C-xn", "C-x n", "a new session") \
     X(fold, "fold", "\\C-xt", "C-x t", "open or fold the thoughts") \

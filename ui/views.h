@@ -17,7 +17,7 @@ struct view *view_text(const char *title, const char *text, size_t n);
 typedef void pane_add(void *to, enum role role, const char *text, size_t n);
 
 struct say {
-    char text[240];
+    char text[512];
     bool bad;
 };
 

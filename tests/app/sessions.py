@@ -163,7 +163,7 @@ def test_export_import():
         assert any(x == one or x.get("uid") == one.get("uid") for x in everything)
         p.eq(h.run("export", "--all").returncode, 0)
         p.eq(h.run("export", "sky", "-o", "-").out, md.out)
-        for args in [["--format", "html"], ["--all", "sky"]]:
+        for args in [["--format", "pdf"], ["--all", "--format", "html"], ["--all", "sky"]]:
             p.eq(h.run("export", *args).returncode, 2, args)
         p.eq(h.run("export", "-o", "nowhere/x").returncode, 1)
         with p.Home(ECHO) as other:

@@ -273,7 +273,8 @@ static void markdown(void **state)
     free(md);
     enum export_format f = EXPORT_JSON;
     assert_true(export_format_parse("md", &f) && f == EXPORT_MD && export_format_parse("JSON", &f) && f == EXPORT_JSON);
-    assert_false(export_format_parse("html", &f));
+    assert_true(export_format_parse("html", &f) && f == EXPORT_HTML);
+    assert_false(export_format_parse("pdf", &f));
     struct buf small = BUF_INIT(50);
     assert_int_equal(export_session(h, id, EXPORT_MD, &small, NULL), ERR_HISTORY);
     assert_int_equal(export_session(h, 999, EXPORT_MD, &small, NULL), ERR_HISTORY);

@@ -170,7 +170,7 @@ def test_completion_words():
         p.eq(words(h, "why", "is"), [])
         p.eq(words(h, "--", "--j"), [])
         p.eq(words(h, "ls", "--j"), ["--json"])
-        p.eq(words(h, "export", "--format", ""), ["md", "json"])
+        p.eq(words(h, "export", "--format", ""), ["md", "json", "html"])
         p.eq(words(h, "completion", "f"), ["fish"])
         p.eq(words(h, "import", ""), [":files"])
         p.eq(words(h, "info", ""), ["one.gguf", ":files"])
