@@ -20,7 +20,7 @@
 
 static const struct cmd *const table[] = {
     &cmd_ls,     &cmd_show, &cmd_search, &cmd_rename,     &cmd_rm,       &cmd_export,     &cmd_import, &cmd_models,
-    &cmd_info,   &cmd_doctor, &cmd_completion, &cmd_tokenize, &cmd_detokenize, &cmd_render, &cmd_sample, &cmd_logits, &cmd_bench,
+    &cmd_info,   &cmd_doctor, &cmd_completion, &cmd_tokenize, &cmd_detokenize, &cmd_render, &cmd_sample, &cmd_logits, &cmd_eval, &cmd_bench,
 };
 
 const struct cmd *cmd_at(int i)

@@ -15,7 +15,7 @@
 #include "model/tok.h"
 
 extern const struct cmd cmd_ls, cmd_show, cmd_search, cmd_rename, cmd_rm, cmd_export, cmd_import, cmd_models, cmd_info, cmd_doctor,
-    cmd_completion, cmd_tokenize, cmd_detokenize, cmd_render, cmd_logits, cmd_bench, cmd_sample;
+    cmd_completion, cmd_tokenize, cmd_detokenize, cmd_render, cmd_logits, cmd_eval, cmd_bench, cmd_sample;
 
 /* Rows that many tables have. `type` has `bool help`, `bool json`, `char *model`. */
 #define OPT_ROW_HELP(type) {.name = "help", .letter = 'h', .kind = OPT_FLAG, .at = offsetof(type, help), .help = "this text"}

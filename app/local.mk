@@ -10,7 +10,7 @@ noinst_LIBRARIES += %D%/libapp.a
 %C%_libapp_a_SOURCES += %D%/question.c %D%/question.h %D%/face_once.c %D%/outfile.c %D%/ginfo.c %D%/ginfo.h
 %C%_libapp_a_SOURCES += %D%/cmd.c %D%/cmd.h %D%/cmd_ls.c %D%/cmd_show.c %D%/cmd_search.c %D%/cmd_rename.c %D%/cmd_rm.c %D%/cmd_export.c
 %C%_libapp_a_SOURCES += %D%/cmd_import.c %D%/cmd_models.c %D%/cmd_info.c %D%/cmd_doctor.c %D%/cmd_completion.c %D%/cmd_tokenize.c
-%C%_libapp_a_SOURCES += %D%/cmd_render.c %D%/cmd_sample.c %D%/cmd_logits.c %D%/cmd_bench.c
+%C%_libapp_a_SOURCES += %D%/cmd_render.c %D%/cmd_sample.c %D%/cmd_logits.c %D%/cmd_eval.c %D%/cmd_bench.c
 
 %C%_libapp_a_SOURCES += %D%/export.c %D%/import.c
 

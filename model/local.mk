@@ -10,5 +10,6 @@ noinst_LIBRARIES += %D%/libmodel.a
 %C%_libmodel_a_SOURCES += %D%/ram.c
 %C%_libmodel_a_SOURCES += %D%/model.c
 %C%_libmodel_a_SOURCES += %D%/session.c
+%C%_libmodel_a_SOURCES += %D%/score.h %D%/score.c
 %C%_libmodel_a_SOURCES += %D%/sampler.c %D%/sampler_conf.c %D%/grammar.h %D%/grammar_impl.h %D%/grammar.c %D%/matcher.c
 %C%_libmodel_a_CFLAGS = $(AM_CFLAGS) $(UTF8PROC_CFLAGS) $(XXHASH_CFLAGS)

@@ -1,5 +1,6 @@
 """info, models, doctor, completion, logits, bench: through the program."""
 import json
+import math
 import os
 import struct
 import subprocess
@@ -246,6 +247,49 @@ def test_logits_forms():
             p.eq((r.returncode, r.out), (code, ""), f"{args} {r.err}")
             p.has(r.err, said)
         p.eq(h.run("logits", "-m", p.shared("data/vocab/ggml-vocab-gpt-2.gguf"), "--tokens", "1").returncode, 4)
+
+
+def test_eval():
+    model, text = p.shared("goldens/qwen2.gguf"), "the rain in Spain falls 12 times, <|im_start|>" * 20
+    with p.Home() as h:
+        (h.dir / "text").write_text(text)
+        r = h.json("eval", "-m", model, "--text", "text", "--ctx", "40", "--json")
+        ids = [int(x) for x in h.run("tokenize", "-m", model, input=text).out.split()]
+        p.eq((r["text_tokens"], r["ctx"], r["chunks"], r["scored"]), (len(ids), 40, len(ids) // 40, len(ids) // 40 * 19))
+        nll = []  # by the logits that another command prints
+        for c in range(r["chunks"]):
+            part = ids[40 * c:40 * c + 40]
+            rows = json.loads(h.run("logits", "-m", model, "--tokens", ",".join(map(str, part)), "--kv", "f16").out)["logits"]
+            nll += [math.log(sum(map(math.exp, rows[j]))) - rows[j][part[j + 1]] for j in range(20, 39)]
+        mean = sum(nll) / len(nll)
+        error = (sum((x - mean) ** 2 for x in nll) / len(nll) / (len(nll) - 1)) ** 0.5
+        for got, want in [(r["nll"], mean), (r["nll_error"], error), (r["perplexity"], math.exp(mean)), (r["perplexity_error"], math.exp(mean) * error)]:
+            assert abs(got / want - 1) < 1e-6, (got, want)
+        one = h.json("eval", "-m", model, "--text", "-", "--ctx", "40", "--chunks", "1", "--json", "--against", model, input=text)
+        p.eq((one["chunks"], one["against"]["kl"]["mean"], one["against"]["same_top"]), (1, 0, 1))
+        out = h.run("eval", "-m", model, "--text", "text", "--ctx", "40", "--against", model)
+        p.eq((out.returncode, out.err), (0, ""))
+        for part in [f"perplexity     {r['perplexity']:.4f} +/- ", "KL divergence  0.000e+00", "same likeliest 100.00 %"]:
+            p.has(out.out, part)
+        other = p.shared("goldens/quant-models/Q8_0.gguf")
+        for args, code, said in [([], 2, "--text is missing"), (["--text", "none"], 1, "none"), (["--text", "text", "--ctx", "3"], 2, "ctx"),
+                                 (["--text", "text", "--ctx", "4096"], 9, "fewer than a chunk of 4096"), (["--text", "text", "--kv", "q8"], 2, "f32 or f16"),
+                                 (["--text", "text", "--ctx", "40", "--against", other], 9, "cannot be compared"),
+                                 (["--text", "text", "--against", "nowhere.gguf"], 3, "nowhere")]:
+            r = h.run("eval", "-m", model, *args)
+            p.eq((r.returncode, r.out), (code, ""), f"{args} {r.err}")
+            p.has(r.err, said)
+
+
+def test_eval_progress():
+    """On a terminal only, and gone at the end."""
+    model = p.shared("goldens/deepseek4.gguf")
+    with p.Home() as h:
+        (h.dir / "text").write_text("one two three four " * 2000)
+        status, tty, out, _ = p.on_tty(h, "eval", "-m", model, "--text", "text", "--ctx", "512", "--chunks", "16", "-t", "1", stdout="pipe")
+        p.eq(status, 0)
+        p.has(tty.decode(), "chunk 1")
+        p.has(out.decode(), "perplexity")
 
 
 def test_bench():

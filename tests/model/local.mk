@@ -31,9 +31,14 @@ EXTRA_DIST += %D%/archs.json %D%/archs.py
 %C%_t_grammar_SOURCES = %D%/t_grammar.c
 %C%_t_grammar_CFLAGS = $(TEST_CFLAGS)
 %C%_t_grammar_LDADD = $(MODEL_LIBS) $(CMOCKA_LIBS)
-check_PROGRAMS += %D%/t_model
-TESTS += %D%/t_model
+check_PROGRAMS += %D%/t_model %D%/t_score
+TESTS += %D%/t_model %D%/t_score
+%C%_t_score_SOURCES = %D%/t_score.c tests/isa.h
+%C%_t_score_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
+%C%_t_score_LDADD = $(MODEL_LIBS) $(CMOCKA_LIBS) $(JANSSON_LIBS)
 %C%_t_model_SOURCES = %D%/t_model.c tests/isa.h
 %C%_t_model_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
 %C%_t_model_LDADD = $(MODEL_LIBS) $(CMOCKA_LIBS) $(JANSSON_LIBS)
 endif
+# By hand: make perplexity.
+EXTRA_DIST += %D%/perplexity.py
