@@ -109,7 +109,7 @@ static size_t number_end(const char *s, size_t n, size_t i)
     bool hex = i + 1 < n && s[i] == '0' && (s[i + 1] | 32) == 'x';
     while (i < n) {
         bool sign = (s[i] == '+' || s[i] == '-') && !hex && (s[i - 1] | 32) == 'e';
-        if (!is_word(s[i]) && !(s[i] == '.' && i + 1 < n && is_digit(s[i + 1])) && !sign && !(s[i] == '%'))
+        if (!is_word(s[i]) && !(s[i] == '.' && i + 1 < n && is_digit(s[i + 1])) && !sign)
             break;
         i++;
     }

@@ -1,6 +1,6 @@
 /*
  * Tables: columns as wide as their cells need, two blanks between them, a rule below the head. When that is too wide, the widest columns
- * give way first and their cells are wrapped; when columns become too narrow to read, each row is shown as a list of "head: cell".
+ * give way first and their cells are wrapped; when words would have to be cut, each row is shown as a list of "head: cell".
  */
 #include "config.h"
 #include "ui/md_impl.h"
@@ -12,7 +12,8 @@
 #include "base/mem.h"
 
 #define BETWEEN 2
-#define NARROW 4 /* columns that a column keeps at least, if its cells need them */
+#define LONG 16  /* a word of more columns may be cut .. */
+#define NARROW 4 /* .. into no less */
 
 void table_finish(struct table *t)
 {
@@ -76,43 +77,40 @@ static int cell_width(const struct cell_text *t)
     return most;
 }
 
-/* Narrows the widest columns until all fit into `room`; false: they would become unreadable. */
-static bool fit(int *w, size_t n, int room)
+/* The columns that a cell needs so that no word of it is cut; a long word may be, and Chinese, Japanese and Korean break anywhere. */
+static int cell_least(const struct cell_text *t)
+{
+    int least = 1;
+    for (size_t i = 0; i < t->n;) {
+        size_t from = i;
+        bool wide = false;
+        for (; i < t->n && t->text[i] != ' ' && !line_break(t->text + i, t->n - i); i++)
+            wide |= (unsigned char)t->text[i] >= 0xE0;
+        int w = wide ? NARROW : text_columns(t->text + from, i - from);
+        w = w > LONG ? NARROW : w;
+        least = w > least ? w : least;
+        i += i < t->n ? line_break(t->text + i, t->n - i) : 0;
+        i += i == from || (i < t->n && t->text[i] == ' ');
+    }
+    return least;
+}
+
+/* Narrows the widest columns, none below its least, until all fit into `room`; false: they do not. */
+static bool fit(int *w, const int *least, size_t n, int room)
 {
     long sum = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        w[i] = w[i] > room ? (room > least[i] ? room : least[i]) : w[i];
         sum += w[i];
-    while (sum > room) {
-        int most = 0, next = 0;
-        long widest = 0;
+    }
+    for (; sum > room; sum--) {
+        size_t widest = n;
         for (size_t i = 0; i < n; i++)
-            if (w[i] > most) {
-                next = most;
-                most = w[i];
-                widest = 1;
-            } else if (w[i] == most) {
-                widest++;
-            } else if (w[i] > next) {
-                next = w[i];
-            }
-        if (most <= NARROW)
+            if (w[i] > least[i] && (widest == n || w[i] >= w[widest]))
+                widest = i;
+        if (widest == n)
             return false;
-        if (next < NARROW)
-            next = NARROW;
-        long cut = sum - room, each = most - next;
-        if (each * widest >= cut) { /* the last step: some give one more than others */
-            long give = cut / widest, more = cut % widest;
-            for (size_t i = n; i-- > 0;)
-                if (w[i] == most) {
-                    w[i] -= (int)(give + (more > 0));
-                    more--;
-                }
-            return true;
-        }
-        for (size_t i = 0; i < n; i++)
-            if (w[i] == most)
-                w[i] = next;
-        sum -= each * widest;
+        w[widest]--;
     }
     return true;
 }
@@ -265,12 +263,13 @@ void table_draw(struct rows *r, const struct table *t, int width, int base)
         return;
     if (base < 0 || base > width / 4)
         base = 0;
-    int w[TABLE_COLUMNS] = {0};
+    int w[TABLE_COLUMNS] = {0}, least[TABLE_COLUMNS] = {0};
     for (size_t i = 0; i < t->n_cells; i++) {
-        int k = cell_width(&t->cells[i]);
+        int k = cell_width(&t->cells[i]), l = cell_least(&t->cells[i]);
         w[i % n] = k > w[i % n] ? k : w[i % n];
+        least[i % n] = l > least[i % n] ? l : least[i % n];
     }
-    if (!fit(w, n, width - base - BETWEEN * ((int)n - 1))) {
+    if (!fit(w, least, n, width - base - BETWEEN * ((int)n - 1))) {
         draw_list(r, t, width);
         return;
     }
