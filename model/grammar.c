@@ -1,6 +1,6 @@
 /*
  * GBNF to a graph over bytes. One pass over the text, with a stack of open groups instead of recursion. Every piece of the graph has one
- * entry and one exit (a GN_STEP without next) and lies in one stretch of the node array, so that a repetition copies it by
+ * entry and one way out (a GN_STEP without next) and lies in one stretch of the node array, so that a repetition copies it by
  * copying nodes. A class with characters beyond ASCII becomes a rule of its own over the bytes of UTF-8; the same class is made once.
  *
  * Then: every rule that is used is defined, none calls itself before it has taken a byte, and `least` is known for every node. A
