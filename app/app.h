@@ -72,7 +72,7 @@ int export_to_file(struct hist *h, int64_t session, const char *arg, char **path
 bool export_format_parse(const char *name, enum export_format *out);
 /* Appends a session: Markdown or HTML of the path to its head, or JSON of the whole tree with every answer's provenance (what import reads). */
 int export_session(struct hist *h, int64_t session, enum export_format f, struct buf *out, struct err *err);
-/* Reads our own JSON: one session or an array of them. *n gets how many came in. All or nothing. */
+/* Reads our own JSON, ChatGPT's conversations.json or that of llama.cpp's web UI: one session or an array of them. *n gets how many came in. All or nothing. */
 int import_sessions(struct hist *h, const char *json, size_t len, int *n, struct err *err);
 
 /* ---- sub-commands (one file each: app/cmd_ls.c ...; the table is app/cmd.c) ---- */

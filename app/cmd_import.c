@@ -4,7 +4,9 @@
 #include "config.h"
 #include "app/cmd.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/path.h"
 
@@ -19,6 +21,18 @@ static const struct opt opts[] = {
     {.name = NULL},
 };
 
+/* Does the file begin as an SQLite database does? */
+static bool is_sqlite(const char *file)
+{
+    char head[16] = "";
+    struct stat st; /* a pipe would lose what is read here */
+    FILE *f = strcmp(file, "-") && stat(file, &st) == 0 && S_ISREG(st.st_mode) ? fopen(file, "rbe") : NULL;
+    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
+    if (f)
+        fclose(f);
+    return n == sizeof head && memcmp(head, "SQLite format 3", sizeof head) == 0;
+}
+
 static int run(int argc, char **argv)
 {
     struct importing o = {0};
@@ -30,11 +44,13 @@ static int run(int argc, char **argv)
         struct hist *h = NULL;
         int n = 0;
         const char *file = w.at[0];
-        if (!strcmp(file, "-") ? cmd_stdin(&b, &e) : path_read(file, &b, &e)) {
+        bool llm = is_sqlite(file);
+        if (!llm && (!strcmp(file, "-") ? cmd_stdin(&b, &e) : path_read(file, &b, &e))) {
             status = report(&e);
         } else if ((h = cmd_history(false, &status))) {
-            if (import_sessions(h, buf_str(&b), b.len, &n, &e)) {
-                err_wrap(&e, "%.200s", file);
+            if (llm ? hist_import_llm(h, file, &n, &e) : import_sessions(h, buf_str(&b), b.len, &n, &e)) {
+                if (!llm)
+                    err_wrap(&e, "%.200s", file);
                 status = report(&e);
             } else {
                 notice("%d session%s imported", n, n == 1 ? "" : "s");
@@ -47,5 +63,5 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const struct cmd cmd_import = {.name = "import", .args = "FILE", .help = "read sessions from hadal's own JSON (\"-\": standard input)",
+const struct cmd cmd_import = {.name = "import", .args = "FILE", .help = "read sessions: hadal's JSON, ChatGPT's, llama.cpp's, or llm's logs.db",
                                .opts = opts, .run = run};

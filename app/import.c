@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/import.h"
 #include "app/jtext.h"
 #include "base/mem.h"
 #include "base/num.h"
@@ -333,8 +334,13 @@ static int import_one(struct import *in, const json_t *j)
 {
     int64_t version, head, session;
     const json_t *format = json_object_get(j, "format"), *models, *nodes;
+    if (import_is_foreign(j)) {
+        struct err e;
+        int rc = import_foreign(in->h, j, &e);
+        return rc == ERR_INPUT ? refuse(in, "%s", e.msg) : rc ? err_set(in->err, e.code, "%s", e.msg) : 0;
+    }
     if (!json_is_object(j) || !json_is_string(format) || strcmp(json_string_value(format), "hadal") != 0)
-        return refuse(in, "not a session that hadal exported (no \"format\": \"hadal\")");
+        return refuse(in, "not a session that hadal exported (no \"format\": \"hadal\"), nor one of ChatGPT or llama.cpp");
     int rc = get_int(in, j, "version", 1, INT64_MAX, 0, &version);
     if (!rc && version != 1)
         rc = version ? refuse(in, "written in version %lld of the format, and this hadal knows 1", (long long)version) : refuse(in, "it has no \"version\"");

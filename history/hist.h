@@ -203,6 +203,11 @@ int hist_gen_put(struct hist *h, int64_t node, const struct hist_gen *gen, struc
 /* Inserts a finished node as it is (import). */
 int hist_node_put(struct hist *h, int64_t session, int64_t parent, enum hist_role role, enum hist_state state, int64_t created_ms,
                   const struct hist_part *parts, size_t n_parts, int64_t *id, struct err *err);
+/*
+ * Takes the conversations of the program llm from its logs.db (tables conversations and responses), which is only read, and trusted in nothing. All
+ * or none; *n: how many.
+ */
+int hist_import_llm(struct hist *h, const char *path, int *n, struct err *err);
 /* One transaction around several calls (import). */
 int hist_begin(struct hist *h, struct err *err);
 int hist_commit(struct hist *h, struct err *err);

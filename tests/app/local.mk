@@ -60,7 +60,7 @@ TESTS += $(APP_TESTS)
 endif
 
 # Whole-process tests; p.py is what they share.
-CLI_TESTS = %D%/tokens.py %D%/tools.py %D%/once.py %D%/sessions.py %D%/man.sh
+CLI_TESTS = %D%/tokens.py %D%/tools.py %D%/once.py %D%/sessions.py %D%/imports.py %D%/man.sh
 TESTS += $(CLI_TESTS)
 EXTRA_DIST += %D%/p.py $(CLI_TESTS)
 
