@@ -258,6 +258,8 @@ static int make_job(struct chat *c, size_t n, struct job **out, struct err *err)
     int rc = conf_model_path(conf->model, &j->model_path, err);
     if (!rc)
         rc = conf_template(conf->tmpl, &j->tmpl, err);
+    if (!rc)
+        rc = conf_grammar(conf, &j->grammar, err);
     if (rc) {
         job_free(j);
         return rc;

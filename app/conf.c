@@ -21,11 +21,14 @@
 #include "app/opts.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "app/schema.h"
 #include "base/utf8.h"
+#include "model/grammar.h"
 #include "model/template.h"
 
 #define CONFIG_MAX (1 << 20)
 #define TEMPLATE_MAX (1 << 20)
+#define GRAMMAR_MAX (4 << 20)
 #define DEFAULT_MODEL "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 void conf_init(struct conf *c)
@@ -127,7 +130,7 @@ char *conf_params_json(const struct conf *c, uint64_t seed)
     }
     const struct {
         const char *name, *text;
-    } texts[] = {{"template", c->tmpl}, {"samplers", c->samplers}, {"logit_bias", c->logit_bias}, {"dry_breakers", c->dry_breakers}};
+    } texts[] = {{"template", c->tmpl}, {"grammar", c->grammar}, {"schema", c->schema}, {"samplers", c->samplers}, {"logit_bias", c->logit_bias}, {"dry_breakers", c->dry_breakers}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i].text)
             add_text(&b, texts[i].name, texts[i].text);
@@ -447,4 +450,38 @@ int conf_template(const char *name, char **out, struct err *err)
         return err_set(err, ERR_USAGE, "there is no template \"%.200s\": neither a file nor one that is built in (chatml)", name);
     *out = mem_strdup(name);
     return 0;
+}
+
+int conf_grammar(const struct conf *c, char **out, struct err *err)
+{
+    const char *path = c->grammar ? c->grammar : c->schema;
+    struct buf text = BUF_INIT(GRAMMAR_MAX), gbnf = BUF_INIT(GRAMMAR_MAX);
+    struct grammar *g;
+    *out = NULL;
+    if (!path)
+        return 0;
+    if (c->grammar && c->schema)
+        return err_set(err, ERR_USAGE, "an answer is held to --grammar or to --schema, not to both");
+    int rc = path_read(path, &text, err);
+    if (rc) {
+        buf_finish(&text);
+        if (err)
+            err->code = ERR_INPUT;
+        return ERR_INPUT;
+    }
+    if (c->schema)
+        rc = schema_to_grammar(buf_str(&text), text.len, &gbnf, err);
+    else
+        buf_add(&gbnf, text.data, text.len);
+    if (!rc)
+        rc = grammar_parse(buf_str(&gbnf), gbnf.len, &g, err);
+    if (!rc) {
+        grammar_free(g);
+        *out = buf_take(&gbnf);
+    } else {
+        err_wrap(err, "%.300s", path);
+    }
+    buf_finish(&text);
+    buf_finish(&gbnf);
+    return rc;
 }

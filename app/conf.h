@@ -24,6 +24,7 @@ struct conf {
     bool gave[SAMPLER_KEYS];    /* a person set this: the model's recommendation does not count */
     char *samplers;     /* --samplers; NULL: the usual order */
     char *logit_bias, *dry_breakers; /* NULL: none; the usual ones */
+    char *grammar, *schema; /* --grammar, --schema: files */
     bool seed_set;      /* else a fresh seed is drawn for each answer and stored */
     bool system_given;  /* --system on this command line: it also replaces that of a session that goes on */
     /* which conversation */
@@ -64,6 +65,8 @@ const char *conf_setting(const struct conf *c, int i, const char **help, struct 
 int conf_model_path(const char *name, char **path, struct err *err);
 /* What --template names: the text of a file, or the name of one that is built in ("chatml"); NULL for NULL. Owned by the caller. */
 int conf_template(const char *name, char **out, struct err *err);
+/* What --grammar or --schema ask of an answer, as GBNF that was checked; NULL: nothing. Owned by the caller. ERR_INPUT, ERR_USAGE. */
+int conf_grammar(const struct conf *c, char **out, struct err *err);
 /* The names of the files in models/, sorted, NULL behind the last; *dir: the folder. Both owned by the caller. NULL: there is no home. */
 char **conf_models(char **dir, int *n, struct err *err);
 void conf_models_free(char **list);

@@ -31,6 +31,7 @@ struct job {
     struct sampler_conf sampler; /* the seed is set */
     unsigned given;      /* bit 1 << enum sampler_key: the model's file does not change it */
     char *logit_bias, *dry_breakers; /* as the options; NULL: none; the usual ones */
+    char *grammar;       /* GBNF, or NULL */
     int max_tokens;      /* 0: no limit but the context */
     bool prompt_only;    /* only render and tokenize: EV_PROMPT, then EV_DONE (/raw) */
 };

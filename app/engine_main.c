@@ -34,6 +34,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "model/grammar.h"
 #include "model/model.h"
 #include "model/sampler_conf.h"
 #include "model/template.h"
@@ -57,6 +58,7 @@ struct server {
     int n_threads, n_ctx; /* as they were asked for */
     struct session *session;
     size_t longest; /* bytes of the longest token */
+    struct grammar_vocab *vocab; /* made for the first grammar */
 };
 
 /* A job while it runs. */
@@ -71,6 +73,9 @@ struct run {
     struct tok_ids ids;
     struct sampler_conf sampling; /* the job's, with what the model's file recommends */
     struct sampler *sampler;
+    struct grammar *grammar; /* NULL: the answer is free */
+    struct matcher *matcher;
+    float *masked; /* logits */
     /* what the answer says */
     int32_t open, close; /* ids of the thinking tags, or -1 */
     struct utf8_wait wait;
@@ -147,9 +152,11 @@ static void tell_model(struct run *r)
 static void drop_model(struct server *s)
 {
     session_destroy(s->session);
+    grammar_vocab_free(s->vocab);
     model_close(s->model);
     free(s->path);
     s->session = NULL;
+    s->vocab = NULL;
     s->model = NULL;
     s->path = NULL;
 }
@@ -337,6 +344,19 @@ static bool ends_with_tag(const struct buf *b)
     return n >= tag && memcmp(b->data + n - tag, REASON_OPEN, tag) == 0;
 }
 
+static int begin_grammar(struct run *r, struct err *err)
+{
+    struct server *s = r->s;
+    const struct tok *t = model_tok(s->model);
+    int rc = grammar_parse(r->job->grammar, strlen(r->job->grammar), &r->grammar, err);
+    if (rc)
+        return rc;
+    if (!s->vocab)
+        s->vocab = grammar_vocab_new(t);
+    r->masked = mem_array((size_t)tok_count(t), sizeof *r->masked);
+    return matcher_create(r->grammar, s->vocab, &r->matcher, err);
+}
+
 static int begin_answer(struct run *r, struct err *err)
 {
     const struct tok *t = model_tok(r->s->model);
@@ -346,6 +366,8 @@ static int begin_answer(struct run *r, struct err *err)
         rc = sampler_biases(j->logit_bias, r->sampler, err);
     if (!rc && r->sampling.dry_multiplier > 0)
         rc = sampler_breakers(j->dry_breakers ? j->dry_breakers : SAMPLER_BREAKERS, r->sampler, t, err);
+    if (!rc && j->grammar)
+        rc = begin_grammar(r, err);
     if (rc)
         return rc;
     r->open = tok_find(t, REASON_OPEN, strlen(REASON_OPEN));
@@ -368,32 +390,74 @@ static int read_prompt(struct run *r, struct err *err)
     return rc;
 }
 
+/* How many more tokens the answer may have. */
+static uint32_t tokens_left(const struct run *r)
+{
+    int left = r->st.n_ctx - session_len(r->s->session) + 1, most = r->job->max_tokens;
+    left = most && most - r->st.n_out < left ? most - r->st.n_out : left;
+    return left > 0 ? (uint32_t)left : 0;
+}
+
+/*
+ * The next token. With a grammar it is drawn freely first, as most of the time that is a token the grammar takes; only when it is refused the
+ * others are masked. What is taken leaves room to end the text: a token for each byte will do. Thoughts are free.
+ */
+static int pick(struct run *r, int32_t *id, struct err *err)
+{
+    const float *logits = session_logits(r->s->session);
+    if (!logits)
+        return err_set(err, ERR_IO, "numeric: there are no logits");
+    int rc = sampler_next(r->sampler, logits, id, err), count;
+    if (rc || !r->matcher || reason_thinking(&r->reason))
+        return rc;
+    uint32_t room = tokens_left(r) - 1;
+    rc = matcher_allows(r->matcher, *id, room, err);
+    if (rc == 0) {
+        sampler_refuse(r->sampler);
+        rc = matcher_mask(r->matcher, room, logits, r->masked, &count, err);
+        if (!rc && !count)
+            rc = err_set(err, ERR_INCOMPLETE, "no token of this model goes on with the grammar");
+        if (!rc)
+            rc = sampler_next(r->sampler, r->masked, id, err);
+    }
+    return rc < 0 ? rc : (rc = matcher_accept(r->matcher, *id, err)) < 0 ? rc : 0;
+}
+
+/* The answer ends by itself, or for want of room; is it what the grammar asks for? */
+static int check_end(const struct run *r, const char *why, struct err *err)
+{
+    if (!r->matcher || (matcher_can_end(r->matcher) && !reason_thinking(&r->reason)))
+        return 0;
+    return err_set(err, ERR_INCOMPLETE, "the answer ends before it is what the grammar asks for: %s", why);
+}
+
 /* Token by token; *stop says why it ended. */
 static int answer(struct run *r, const char **stop, struct err *err)
 {
     struct server *s = r->s;
     int rc = 0;
     for (;;) {
-        const float *logits = session_logits(s->session);
         int32_t id;
         if (stopped(r))
             return err_set(err, ERR_CANCELLED, "stopped");
         if (!gguf_unchanged(model_gguf(s->model)))
             return err_set(err, ERR_FORMAT, "%s: the model file changed while in use", s->path);
-        rc = logits ? sampler_next(r->sampler, logits, &id, err) : err_set(err, ERR_IO, "numeric: there are no logits");
+        rc = pick(r, &id, err);
         if (rc)
             return rc;
         *stop = "eog";
         if (tok_is_eog(model_tok(s->model), id))
-            return 0;
+            return check_end(r, "the model stopped in its thoughts", err);
         sampler_accept(r->sampler, id);
         take_token(r, id);
+        if (r->matcher && matcher_must_end(r->matcher))
+            return 0;
         *stop = "length";
         if (r->job->max_tokens && r->st.n_out >= r->job->max_tokens)
-            return 0;
+            return check_end(r, "it has as many tokens as it may", err);
         *stop = "context";
         if (session_len(s->session) >= r->st.n_ctx)
-            return 0;
+            return check_end(r, "the context is full", err);
         rc = session_step(s->session, id, on_step, r, err);
         if (rc)
             return rc;
@@ -457,6 +521,9 @@ static void run_job(struct server *s, const struct job *j)
             r.st.decode_ms, rc ? ": " : "", rc ? last.err.msg : "");
     send_event(&r, &last);
     sampler_destroy(r.sampler);
+    matcher_destroy(r.matcher);
+    grammar_free(r.grammar);
+    free(r.masked);
     free(r.ids.id);
     free(r.spans);
     buf_finish(&r.prompt);

@@ -195,6 +195,7 @@ static void code_job(struct codec *c, struct job *j)
     j->given = (unsigned)given;
     code_str(c, &j->logit_bias);
     code_str(c, &j->dry_breakers);
+    code_str(c, &j->grammar);
     code_uint(c, &n, 4);
     if (!c->out) {
         if (n > FRAME_MAX_MESSAGES || n > (uint64_t)(c->end - c->p) / 8) { /* each takes 8 bytes or more */

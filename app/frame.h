@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define FRAME_VERSION 2
+#define FRAME_VERSION 3
 #define FRAME_MAX (320u << 20)      /* payload of a job or a rendered prompt */
 #define FRAME_MAX_SMALL (1u << 20)  /* of everything else */
 #define FRAME_MAX_MESSAGES (1 << 20) /* of a job */

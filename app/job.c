@@ -32,6 +32,7 @@ void job_free(struct job *j)
     free(j->tmpl);
     free(j->logit_bias);
     free(j->dry_breakers);
+    free(j->grammar);
     free(j);
 }
 

@@ -6,7 +6,7 @@ noinst_LIBRARIES += %D%/libapp.a
 %C%_libapp_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(SECCOMP_CFLAGS)
 
 # settings, command line, one shot
-%C%_libapp_a_SOURCES += %D%/conf.c %D%/opts.c %D%/opts.h %D%/session.c %D%/when.c %D%/jtext.c %D%/jtext.h %D%/jvalue.h
+%C%_libapp_a_SOURCES += %D%/conf.c %D%/opts.c %D%/opts.h %D%/schema.c %D%/schema.h %D%/schema_impl.h %D%/schema_number.c %D%/schema_pattern.c %D%/session.c %D%/when.c %D%/jtext.c %D%/jtext.h %D%/jvalue.h
 %C%_libapp_a_SOURCES += %D%/question.c %D%/question.h %D%/face_once.c %D%/outfile.c %D%/ginfo.c %D%/ginfo.h
 %C%_libapp_a_SOURCES += %D%/cmd.c %D%/cmd.h %D%/cmd_ls.c %D%/cmd_show.c %D%/cmd_search.c %D%/cmd_rename.c %D%/cmd_rm.c %D%/cmd_export.c
 %C%_libapp_a_SOURCES += %D%/cmd_import.c %D%/cmd_models.c %D%/cmd_info.c %D%/cmd_doctor.c %D%/cmd_completion.c %D%/cmd_tokenize.c

@@ -108,6 +108,10 @@ const struct opt opts_main[] = {
      .help = "which steps run, in their order: temp,top_k,min_p"},
     {.name = "seed", .kind = OPT_SEED, .where = BOTH, AT(sampler.seed), GIVEN(seed_set), .arg = "N|random",
      .help = "for the same answer again; random: a new one each time"},
+    {.name = "grammar", .kind = OPT_TEXT, .where = BOTH, AT(grammar), .arg = "FILE", .complete = "files",
+     .help = "holds the answer to a grammar in GBNF"},
+    {.name = "schema", .kind = OPT_TEXT, .where = BOTH, AT(schema), .arg = "FILE", .complete = "files",
+     .help = "holds the answer to a JSON schema"},
     {.name = "max-tokens", .kind = OPT_INT, .where = BOTH, AT(max_tokens), .max = 1 << 24, .arg = "N",
      .help = "end an answer after N tokens (0: when it is finished)"},
 

@@ -850,6 +850,9 @@ int grammar_parse(const char *text, size_t n, struct grammar **out, struct err *
     p->end = text + n;
     p->ranges = mem_array(MAX_RANGES + 1, sizeof *p->ranges);
     p->err = err;
+    const char *nul = memchr(text, 0, n);
+    if (nul)
+        fail_at(p, (size_t)(nul - text), "a NUL byte", NULL);
     for (skip_space(p, true); p->at < p->end && !p->rc; skip_space(p, true))
         read_rule(p);
     if (!p->rc) {

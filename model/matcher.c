@@ -18,7 +18,7 @@
 #include "base/mem.h"
 #include "model/grammar_impl.h"
 
-#define MAX_THREADS (1 << 16) /* of a state, and steps to find it */
+#define MAX_THREADS (1 << 13) /* of a state, and steps to find it */
 #define MAX_STATES (1 << 16)
 #define KEEP_STATES (1 << 13) /* more are forgotten between two tokens */
 #define MAX_FRAMES (1 << 22)

@@ -45,6 +45,11 @@ APP_TESTS += %D%/t_conf
 %C%_t_conf_CFLAGS = $(TEST_CFLAGS)
 %C%_t_conf_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
 
+APP_TESTS += %D%/t_schema
+%C%_t_schema_SOURCES = %D%/t_schema.c
+%C%_t_schema_CFLAGS = $(TEST_CFLAGS) $(JANSSON_CFLAGS)
+%C%_t_schema_LDADD = $(APP_LIBS) $(CMOCKA_LIBS)
+
 APP_TESTS += %D%/t_export
 %C%_t_export_SOURCES = %D%/t_export.c
 %C%_t_export_CFLAGS = $(TEST_CFLAGS)
@@ -60,7 +65,7 @@ TESTS += $(APP_TESTS)
 endif
 
 # Whole-process tests; p.py is what they share.
-CLI_TESTS = %D%/tokens.py %D%/tools.py %D%/once.py %D%/sessions.py %D%/imports.py %D%/man.sh
+CLI_TESTS = %D%/tokens.py %D%/schema.py %D%/tools.py %D%/once.py %D%/sessions.py %D%/imports.py %D%/man.sh
 TESTS += $(CLI_TESTS)
 EXTRA_DIST += %D%/p.py $(CLI_TESTS)
 

@@ -11,10 +11,12 @@ FUZZ_TARGETS = \
 	'fuzz_tok: %D%/fuzz_tok.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
 	'fuzz_jinja: %D%/fuzz_jinja.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
 	'fuzz_md: %D%/fuzz_md.c $(FUZZ_MD) $(FUZZ_BASE)' \
+	'fuzz_grammar: %D%/fuzz_grammar.c model/grammar.c model/matcher.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
+	'fuzz_schema: %D%/fuzz_schema.c app/schema.c app/schema_number.c app/schema_pattern.c model/grammar.c model/matcher.c $(FUZZ_MODEL) $(FUZZ_BASE)' \
 	'fuzz_frame: %D%/fuzz_frame.c app/frame.c app/job.c $(FUZZ_BASE)' \
 	'fuzz_input: %D%/fuzz_input.c ui/input.c $(FUZZ_BASE)'
 
-FUZZ_TESTS = %D%/fuzz_gguf %D%/fuzz_tok %D%/fuzz_jinja %D%/fuzz_frame %D%/fuzz_input %D%/fuzz_md
+FUZZ_TESTS = %D%/fuzz_grammar %D%/fuzz_schema %D%/fuzz_gguf %D%/fuzz_tok %D%/fuzz_jinja %D%/fuzz_frame %D%/fuzz_input %D%/fuzz_md
 check_PROGRAMS += $(FUZZ_TESTS)
 TESTS += $(FUZZ_TESTS)
 %C%_fuzz_gguf_SOURCES = %D%/fuzz_gguf.c %D%/replay.c %D%/fuzz.h
@@ -26,6 +28,12 @@ TESTS += $(FUZZ_TESTS)
 %C%_fuzz_jinja_SOURCES = %D%/fuzz_jinja.c %D%/replay.c
 %C%_fuzz_jinja_CFLAGS = $(AM_CFLAGS)
 %C%_fuzz_jinja_LDADD = $(MODEL_LIBS)
+%C%_fuzz_grammar_SOURCES = %D%/fuzz_grammar.c %D%/replay.c
+%C%_fuzz_grammar_CFLAGS = $(AM_CFLAGS)
+%C%_fuzz_grammar_LDADD = $(MODEL_LIBS)
+%C%_fuzz_schema_SOURCES = %D%/fuzz_schema.c %D%/replay.c
+%C%_fuzz_schema_CFLAGS = $(AM_CFLAGS)
+%C%_fuzz_schema_LDADD = app/libapp.a $(MODEL_LIBS) $(JANSSON_LIBS)
 %C%_fuzz_frame_SOURCES = %D%/fuzz_frame.c %D%/replay.c
 %C%_fuzz_frame_CFLAGS = $(AM_CFLAGS)
 %C%_fuzz_frame_LDADD = app/libapp.a $(BASE_LIBS)
