@@ -264,7 +264,7 @@ static int bench(struct bench *o)
     int64_t t0 = clock_mono_us();
     int rc = conf_model_path(o->model ? o->model : c.model, &path, &w.err);
     if (!rc)
-        rc = model_open(path, &(struct model_conf){.n_threads = o->n_threads}, &w.m, &w.err);
+        rc = model_open(path, &(struct model_conf){.n_threads = o->n_threads, .n_ctx = n_ctx}, &w.m, &w.err);
     if (!rc)
         rc = session_create(w.m, &(struct session_conf){.n_ctx = n_ctx, .kv = BK_KV_F16}, &w.s, &w.err);
     w.tokens = mem_array((size_t)n_ctx, sizeof *w.tokens);

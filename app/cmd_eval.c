@@ -117,7 +117,7 @@ static int open_model(const char *name, const struct eval *o, struct model **out
     char *path = NULL;
     int rc = conf_model_path(name, &path, err);
     if (!rc)
-        rc = model_open(path, &(struct model_conf){.n_threads = o->n_threads, .progress = show_load, .arg = p}, out, err);
+        rc = model_open(path, &(struct model_conf){.n_threads = o->n_threads, .progress = show_load, .arg = p, .n_ctx = o->n_ctx}, out, err);
     free(path);
     return rc;
 }

@@ -12,9 +12,13 @@
 
 struct info {
     bool help, json;
+    int n_ctx, n_threads;
 };
 
 static const struct opt opts[] = {
+    {.name = "ctx", .kind = OPT_INT, .at = offsetof(struct info, n_ctx), .max = 1 << 24, .arg = "N", .help = "the context to tell memory for (0: that of a chat)"},
+    {.name = "threads", .letter = 't', .kind = OPT_INT, .at = offsetof(struct info, n_threads), .max = 1024, .arg = "N",
+     .help = "compute threads to tell speed for (0: one per core)"},
     OPT_ROW_JSON(struct info),
     OPT_ROW_HELP(struct info),
     {.name = NULL},
@@ -32,8 +36,10 @@ static int print_json(const struct gguf *g, const struct ginfo *in)
         if (in->types[t].tensors)
             json_array_append_new(types, json_pack("{s:s, s:o, s:o}", "type", quant_traits(t)->name, "tensors", count(in->types[t].tensors), "bytes",
                                                    count(in->types[t].bytes)));
-    json_t *memory = json_pack("{s:o, s:i, s:o, s:o, s:b}", "weights", count(in->data_bytes), "context", in->n_ctx, "context_bytes",
-                               count(in->kv_bytes), "free", count(in->ram), "fits", in->fits);
+    json_t *memory = json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:b, s:o}", "weights", count(in->data_bytes), "context", in->n_ctx, "context_bytes",
+                               count(in->kv_bytes), "buffers", count(in->need.buffers), "total", count(in->need.total), "free", count(in->ram),
+                               "fits", in->fits, "context_that_fits", count((uint64_t)in->ctx_fits));
+    double speed = in->runs && in->fits ? model_speed(&in->need) : 0;
     json_t *j = json_pack("{s:o, s:o, s:i, s:o, s:o, s:b, s:o, s:o, s:o, s:o}", "file", jtext(gguf_path(g)), "bytes", count(in->file_bytes), "gguf",
                           (int)gguf_version(g), "name", jtext(in->name), "arch", jtext(in->arch), "runs", in->runs, "why_not",
                           in->runs ? json_null() : jtext(in->why_not.msg), "quant", jtext(in->quant), "types", types, "parameters",
@@ -43,6 +49,7 @@ static int print_json(const struct gguf *g, const struct ginfo *in)
                                         jtext(in->tokenizer), "pre", jtext(in->pre), "template", jtext(in->tmpl), "tensors",
                                         json_integer((json_int_t)in->n_tensors), "metadata", json_integer((json_int_t)in->n_kv), "memory",
                                         memory));
+    json_object_set_new(j, "tokens_per_second", speed > 0 ? json_real(speed) : json_null());
     return cmd_out_json(j);
 }
 
@@ -101,10 +108,16 @@ static int print_text(const struct gguf *g, const struct ginfo *in)
     buf_addf(&b, ", %" PRIu64 " tokens\n", in->n_vocab);
     buf_addf(&b, "template    %s\n", !in->tmpl ? "none" : strcmp(in->tmpl, "unknown") ? in->tmpl : "unknown to this version (--template chatml)");
     if (in->n_tensors) {
+        char buffers[24], total[24], fit[200];
+        ginfo_fit_text(in, fit, sizeof fit);
         buf_addf(&b, "memory      weights %s", ram_text(in->data_bytes, weights));
-        if (in->kv_bytes)
-            buf_addf(&b, ", a context of %d tokens about %s", in->n_ctx, ram_text(in->kv_bytes, kv));
-        buf_addf(&b, "; %s free: %s\n", ram_text(in->ram, ram), in->fits ? "it fits" : "it does not fit");
+        if (in->need.total)
+            buf_addf(&b, ", a context of %d tokens %s, buffers %s: %s", in->n_ctx, ram_text(in->kv_bytes, kv), ram_text(in->need.buffers, buffers),
+                     ram_text(in->need.total, total));
+        buf_addf(&b, "; %s free: %s\n", ram_text(in->ram, ram), fit);
+        double speed = in->runs && in->fits ? model_speed(&in->need) : 0;
+        if (speed > 0)
+            buf_addf(&b, "speed       about %.*f tokens a second, by a short measurement\n", speed < 10 ? 1 : 0, speed);
     }
     return cmd_out(&b);
 }
@@ -121,7 +134,7 @@ static int run(int argc, char **argv)
             status = report(&e);
         } else {
             struct ginfo in;
-            ginfo_read(g, &in);
+            ginfo_read_ctx(g, o.n_ctx, o.n_threads, &in);
             status = o.json ? print_json(g, &in) : print_text(g, &in);
             ginfo_finish(&in);
         }

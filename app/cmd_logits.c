@@ -119,7 +119,7 @@ static int logits(const struct logits *o)
     cmd_conf(&c);
     int rc = conf_model_path(o->model ? o->model : c.model, &path, &e);
     if (!rc)
-        rc = model_open(path, &(struct model_conf){.n_threads = o->n_threads}, &m, &e);
+        rc = model_open(path, &(struct model_conf){.n_threads = o->n_threads, .n_ctx = o->n_ctx}, &m, &e);
     if (!rc)
         rc = parse_tokens(o->tokens, model_info(m)->n_vocab, &ids, &e);
     if (!rc)

@@ -184,7 +184,7 @@ static int keep_model(struct run *r, struct err *err)
         return 0;
     drop_model(s);
     r->told = clock_mono_us();
-    int rc = model_open(j->model_path, &(struct model_conf){.n_threads = j->n_threads, .progress = on_load, .arg = r}, &s->model, err);
+    int rc = model_open(j->model_path, &(struct model_conf){.n_threads = j->n_threads, .progress = on_load, .arg = r, .n_ctx = j->n_ctx}, &s->model, err);
     if (rc)
         return rc;
     s->path = mem_strdup(j->model_path);

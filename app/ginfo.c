@@ -15,7 +15,6 @@
 #include "model/template.h"
 
 #define TEXT_MAX 200
-#define CTX_DEFAULT 4096
 
 static char *text(const char *s, size_t n)
 {
@@ -66,6 +65,11 @@ static void read_tensors(const struct gguf *g, struct ginfo *in)
 
 void ginfo_read(const struct gguf *g, struct ginfo *in)
 {
+    ginfo_read_ctx(g, 0, 0, in);
+}
+
+void ginfo_read_ctx(const struct gguf *g, int n_ctx, int n_threads, struct ginfo *in)
+{
     memset(in, 0, sizeof *in);
     const char *file = path_base(gguf_path(g));
     in->arch = get_text(g, "general.architecture");
@@ -89,13 +93,28 @@ void ginfo_read(const struct gguf *g, struct ginfo *in)
         in->n_ctx_train = number(g, in->arch, "context_length");
         in->n_layer = number(g, in->arch, "block_count");
         in->n_embd = number(g, in->arch, "embedding_length");
-        in->n_ctx = in->n_ctx_train && in->n_ctx_train < CTX_DEFAULT ? (int)in->n_ctx_train : CTX_DEFAULT;
-        if (model_kv_bytes(g, in->n_ctx, BK_KV_F16, &in->kv_bytes, NULL))
-            in->kv_bytes = 0;
+        in->n_ctx = n_ctx ? n_ctx : in->n_ctx_train && in->n_ctx_train < MODEL_DEFAULT_CTX ? (int)in->n_ctx_train : MODEL_DEFAULT_CTX;
+        if (model_need(g, in->n_ctx, n_threads, &in->need, NULL))
+            in->need.total = 0;
+        in->kv_bytes = in->need.kv;
     }
     in->runs = model_check(g, &in->why_not) == 0;
     in->ram = ram_free();
-    in->fits = in->data_bytes + in->kv_bytes <= in->ram;
+    in->fits = in->need.total ? in->need.fits : in->data_bytes <= in->ram;
+    if (in->need.total && !in->fits)
+        in->ctx_fits = model_fitting_ctx(g, &in->need);
+}
+
+void ginfo_fit_text(const struct ginfo *in, char *out, size_t size)
+{
+    char need[24], have[24], ctx[64] = "choose one with fewer bits a weight, or a smaller model";
+    if (in->ctx_fits)
+        snprintf(ctx, sizeof ctx, "--ctx %d would fit", in->ctx_fits);
+    if (in->fits)
+        snprintf(out, size, "it fits");
+    else
+        snprintf(out, size, "it does not fit: %s are needed, %s are free; %s", ram_text(in->need.total ? in->need.total : in->data_bytes, need),
+                 ram_text(in->ram, have), ctx);
 }
 
 void ginfo_finish(struct ginfo *in)

@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,17 +19,6 @@
 #include "base/path.h"
 #include "base/utf8.h"
 #include "model/impl.h"
-
-#define MAX_BATCH 512
-
-static int cores(void)
-{
-    cpu_set_t set;
-    if (!sched_getaffinity(0, sizeof set, &set) && CPU_COUNT(&set) > 0)
-        return CPU_COUNT(&set);
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
-}
 
 static void hex(XXH128_hash_t h, char out[33])
 {
@@ -117,16 +105,11 @@ static int check_kind(const struct gguf *g, struct err *err)
     return 0;
 }
 
-static int check_room(const struct gguf *g, struct err *err)
+static int check_room(const struct gguf *g, const struct model_conf *conf, struct err *err)
 {
-    uint64_t need = 0, have = ram_free();
-    char a[24], b[24];
-    for (size_t i = 0; i < gguf_n_tensors(g); i++)
-        need += gguf_tensor_at(g, i)->bytes; /* they do not overlap: at most the file's size */
-    if (need > have)
-        return err_set(err, ERR_NOMODEL, "%s does not fit: its weights take %s, and %s of memory are free", gguf_path(g), ram_text(need, a),
-                       ram_text(have, b));
-    return 0;
+    struct model_need need;
+    int rc = model_need(g, conf->n_ctx, conf->n_threads, &need, err);
+    return rc || need.fits ? rc : model_refuse(g, &need, err);
 }
 
 static int check_types(const struct gguf *g, struct err *err)
@@ -227,7 +210,7 @@ static bool loading(void *arg, uint64_t done, uint64_t total)
 
 static int load_weights(struct model *m, const struct model_conf *conf, struct err *err)
 {
-    struct bk_conf bc = {.n_threads = conf->n_threads > 0 ? conf->n_threads : cores()};
+    struct bk_conf bc = {.n_threads = conf->n_threads > 0 ? conf->n_threads : model_cores()};
     m->net.ops = bk_cpu();
     int rc = m->net.ops->open(&bc, &m->net.bk, err);
     if (!rc)
@@ -241,7 +224,7 @@ static int load_weights(struct model *m, const struct model_conf *conf, struct e
     for (size_t i = 0; i < gguf_n_tensors(m->g); i++)
         gguf_drop_pages(m->g, gguf_tensor_at(m->g, i));
     net_loaded(&m->net);
-    m->max_batch = m->net.ops->max_batch < MAX_BATCH ? m->net.ops->max_batch : MAX_BATCH;
+    m->max_batch = m->net.ops->max_batch < MODEL_MAX_BATCH ? m->net.ops->max_batch : MODEL_MAX_BATCH;
     return m->net.ops->reserve(m->net.bk, m->hp.n_embd, m->net.n_wide, m->net.n_qkv, m->hp.n_vocab, m->max_batch, err);
 }
 
@@ -261,7 +244,7 @@ int model_open(const char *path, const struct model_conf *conf, struct model **o
     if (!rc && gguf_get_str(m->g, "tokenizer.chat_template", &m->tmpl, err) < 0)
         rc = ERR_FORMAT;
     if (!rc)
-        rc = check_room(m->g, err);
+        rc = check_room(m->g, conf ? conf : &none, err);
     if (!rc)
         rc = load_weights(m, conf ? conf : &none, err);
     if (!rc && !gguf_unchanged(m->g))

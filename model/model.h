@@ -19,6 +19,7 @@ struct model_conf {
     int n_threads;        /* 0: one per core the process may use */
     bk_progress progress; /* of loading, bytes; may be NULL */
     void *arg;
+    int n_ctx;            /* the context that will be wanted, 0: as session_create; together they must fit */
 };
 
 int model_open(const char *path, const struct model_conf *conf, struct model **out, struct err *err);
@@ -28,6 +29,27 @@ void model_close(struct model *m);
 int model_check(const struct gguf *g, struct err *err);
 /* Bytes of a cache of n_ctx positions (what session_create will take), from the header alone. */
 int model_kv_bytes(const struct gguf *g, int n_ctx, enum bk_kv_type kv, uint64_t *out, struct err *err);
+
+#define MODEL_TYPES 64
+#define MODEL_MAX_BATCH 512    /* tokens that are read at once */
+#define MODEL_DEFAULT_CTX 4096 /* at most, where no one asks for another context */
+
+/* What a model takes in memory with a context of n_ctx (f16), and what is free. */
+struct model_need {
+    int n_ctx, n_threads, n_layer;
+    uint64_t weights, kv, buffers, total, free;
+    bool fits;
+    uint64_t token_bytes[MODEL_TYPES]; /* of weights that one token reads, by type */
+};
+/* From the header alone; no weights are read. n_ctx 0: as session_create; n_threads 0: all cores. */
+int model_need(const struct gguf *g, int n_ctx, int n_threads, struct model_need *out, struct err *err);
+/* The longest context, below the one of `n`, with which it would fit; 0: none of at least 256. */
+int model_fitting_ctx(const struct gguf *g, const struct model_need *n);
+/* ERR_NOMODEL with all the numbers, and what to choose instead. */
+int model_refuse(const struct gguf *g, const struct model_need *n, struct err *err);
+/* Tokens a second that it will write, short contexts; measures how fast weights can be read (some 100 ms; once a type in a run). 0: unknown. */
+double model_speed(const struct model_need *n);
+int model_cores(void); /* that this process may use */
 
 /* Bytes of memory that can still be had: the least of MemAvailable, the control group's limit, and RLIMIT_AS. */
 uint64_t ram_free(void);

@@ -20,7 +20,6 @@
 #include "base/num.h"
 #include "model/impl.h"
 
-#define DEFAULT_CTX 4096
 #define MIN_CHUNK 32
 #define AIM_US 40000
 
@@ -73,7 +72,7 @@ int session_create(struct model *m, const struct session_conf *conf, struct sess
 {
     struct session *s = mem_zalloc(sizeof *s);
     s->m = m;
-    s->n_ctx = conf && conf->n_ctx > 0 ? conf->n_ctx : m->hp.n_ctx_train < DEFAULT_CTX ? m->hp.n_ctx_train : DEFAULT_CTX;
+    s->n_ctx = conf && conf->n_ctx > 0 ? conf->n_ctx : m->hp.n_ctx_train < MODEL_DEFAULT_CTX ? m->hp.n_ctx_train : MODEL_DEFAULT_CTX;
     s->chunk = m->max_batch;
     int rc = make_kv(s, conf ? conf->kv : BK_KV_F16, err);
     if (!rc) {

@@ -2,6 +2,7 @@
 import json
 import math
 import os
+import resource
 import struct
 import subprocess
 import time
@@ -247,6 +248,100 @@ def test_logits_forms():
             p.eq((r.returncode, r.out), (code, ""), f"{args} {r.err}")
             p.has(r.err, said)
         p.eq(h.run("logits", "-m", p.shared("data/vocab/ggml-vocab-gpt-2.gguf"), "--tokens", "1").returncode, 4)
+
+
+def huge(source, path):
+    """A file of 70 billion weights, nearly all of it a hole: the metadata of a small one with other numbers."""
+    d = bytearray(open(source, "rb").read())
+    d_model, ff, layers, heads, kv = 8192, 28672, 80, 64, 8
+    for key, value in [("embedding_length", d_model), ("feed_forward_length", ff), ("block_count", layers), ("attention.head_count", heads),
+                       ("attention.head_count_kv", kv), ("attention.key_length", 128), ("attention.value_length", 128), ("rope.dimension_count", 128)]:
+        at = d.find(b"llama." + key.encode() + b"\x04\x00\x00\x00")
+        if at >= 0:
+            struct.pack_into("<I", d, at + len(key) + 10, value)
+    n_kv, at = struct.unpack_from("<Q", d, 16)[0], 24
+    size = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+    text = lambda i: i + 8 + struct.unpack_from("<Q", d, i)[0]
+    for _ in range(n_kv):
+        at = text(at)
+        kind, at = struct.unpack_from("<I", d, at)[0], at + 4
+        count = 1
+        if kind == 9:
+            kind, count = struct.unpack_from("<IQ", d, at)
+            at += 12
+        for _ in range(count):
+            at = text(at) if kind == 8 else at + size[kind]
+    tensors = [("token_embd.weight", (d_model, 320)), ("output.weight", (d_model, 320)), ("output_norm.weight", (d_model,))]
+    for i in range(layers):
+        tensors += [(f"blk.{i}.{n}.weight", s) for n, s in [("attn_norm", (d_model,)), ("ffn_norm", (d_model,)), ("attn_q", (d_model, d_model)),
+                    ("attn_k", (d_model, 128 * kv)), ("attn_v", (d_model, 128 * kv)), ("attn_output", (d_model, d_model)), ("ffn_gate", (d_model, ff)),
+                    ("ffn_up", (d_model, ff)), ("ffn_down", (ff, d_model))]]
+    struct.pack_into("<Q", d, 8, len(tensors))
+    head, offset = d[:at], 0
+    for name, shape in tensors:
+        head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *shape)
+        head += struct.pack("<IQ", 0 if len(shape) == 1 else 8, offset)  # F32, Q8_0
+        bytes_ = shape[0] * 4 if len(shape) == 1 else shape[0] // 32 * 34 * shape[1]
+        offset += (bytes_ + 31) // 32 * 32
+    with open(path, "wb") as f:
+        f.write(head + bytes(-len(head) % 32))
+        f.truncate((len(head) + 31) // 32 * 32 + offset)
+
+
+def test_fit():
+    golden = p.shared("goldens/llama.gguf")
+    with p.Home() as h:
+        m = h.json("info", "--json", "--ctx", "1000", golden)
+        of = m["memory"]
+        p.eq((of["context"], of["fits"], of["context_that_fits"]), (1000, True, None))
+        p.eq(of["total"], of["weights"] + of["context_bytes"] + of["buffers"])
+        assert h.json("info", "--json", "--ctx", "2000", golden)["memory"]["context_bytes"] > 1.9 * of["context_bytes"]
+        assert m["tokens_per_second"] > 0
+        text = h.run("info", "--ctx", "1000", golden).out
+        for part in ["a context of 1000 tokens", "buffers", "it fits", "tokens a second"]:
+            p.has(text, part)
+        # A context that is too long: what would fit is told, and it does fit.
+        long = h.json("info", "--json", "--ctx", str(1 << 24), golden)["memory"]
+        if not long["fits"]:
+            assert 256 <= long["context_that_fits"] < 1 << 24
+        # A large model: refused with the numbers, with no byte of its weights read.
+        huge(golden, h.dir / "huge.gguf")
+        free = h.json("info", "--json", "huge.gguf")["memory"]
+        if free["free"] > 60e9:
+            p.skip("this machine could hold a model of 73 GB")
+        p.eq((free["fits"], free["context_that_fits"], 70e9 < free["weights"] < 80e9), (False, None, True))
+        text = h.run("info", "huge.gguf").out
+        p.has(text, "it does not fit: 7")
+        p.has(text, "fewer bits")
+        for args in [["-n", "-m", "huge.gguf", "hi"], ["bench", "-m", "huge.gguf"], ["logits", "-m", "huge.gguf", "--tokens", "1"]]:
+            t0 = time.monotonic()
+            r = h.run(*args)
+            p.eq((r.returncode, r.out), (3, ""), r.err)
+            for part in ["does not fit: it needs 7", "weights 7", "a context of", "buffers", "of memory are free"]:
+                p.has(r.err, part)
+            assert time.monotonic() - t0 < 20
+        assert os.stat(h.dir / "huge.gguf").st_blocks * 512 < 1 << 20
+        h.model("huge.gguf", h.dir / "huge.gguf")
+        p.has(h.run("models").out, "it does not fit")
+        p.eq([(x["fits"], x["tokens_per_second"]) for x in h.json("models", "--json")], [(False, None)])
+
+
+def test_fit_under_a_limit():
+    """What a limit of the address space leaves is what counts."""
+    golden = p.shared("goldens/llama.gguf")
+    if "sanitize" in p.HADAL or b"__asan" in open(p.HADAL, "rb").read():
+        p.skip("the sanitizer's own memory")
+    with p.Home() as h:
+        need = h.json("info", "--json", "--ctx", str(1 << 22), golden)["memory"]["total"]
+        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (need, need))
+        r = h.run("logits", "-m", golden, "--tokens", "1", "--ctx", str(1 << 22), "-t", "1", preexec_fn=limit)
+        p.eq((r.returncode, r.out), (3, ""), r.err)
+        p.has(r.err, "would fit")
+        fits = h.json("info", "--json", "--ctx", str(1 << 22), golden, preexec_fn=limit)["memory"]
+        assert not fits["fits"] and fits["free"] < need and fits["context_that_fits"] >= 256
+        r = h.run("logits", "-m", golden, "--tokens", "1", "--kv", "f16", "--ctx", str(fits["context_that_fits"] // 2), "-t", "1",
+                  preexec_fn=limit)
+        p.eq(r.returncode, 0, r.err)
 
 
 def test_eval():

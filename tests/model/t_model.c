@@ -367,7 +367,7 @@ static void models_tell_and_stop(void **state)
     assert_int_equal(in->n_vocab, VOCAB);
     model_close(m);
     uint64_t limit = 100000;
-    struct model_conf conf = {1, stop_loading, &limit};
+    struct model_conf conf = {.n_threads = 1, .progress = stop_loading, .arg = &limit};
     struct err err = {0};
     m = NULL;
     assert_int_equal(model_open(t_shared("goldens/qwen3.gguf"), &conf, &m, &err), ERR_CANCELLED);
