@@ -19,7 +19,8 @@
 #define STDIN_MAX ((size_t)1 << 30)
 
 static const struct cmd *const table[] = {
-    &cmd_ls,     &cmd_show, &cmd_search, &cmd_rename,     &cmd_rm,       &cmd_export,     &cmd_import, &cmd_models,
+    &cmd_ls,     &cmd_show, &cmd_search, &cmd_rename,     &cmd_rm,       &cmd_fork,       &cmd_tag,    &cmd_pin,
+    &cmd_archive, &cmd_purge, &cmd_export,     &cmd_import, &cmd_models,
     &cmd_info,   &cmd_doctor, &cmd_completion, &cmd_tokenize, &cmd_detokenize, &cmd_render, &cmd_sample, &cmd_logits, &cmd_eval, &cmd_bench,
 };
 

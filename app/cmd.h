@@ -14,7 +14,7 @@
 #include "model/gguf.h"
 #include "model/tok.h"
 
-extern const struct cmd cmd_ls, cmd_show, cmd_search, cmd_rename, cmd_rm, cmd_export, cmd_import, cmd_models, cmd_info, cmd_doctor,
+extern const struct cmd cmd_ls, cmd_show, cmd_search, cmd_rename, cmd_rm, cmd_fork, cmd_tag, cmd_pin, cmd_archive, cmd_purge, cmd_export, cmd_import, cmd_models, cmd_info, cmd_doctor,
     cmd_completion, cmd_tokenize, cmd_detokenize, cmd_render, cmd_logits, cmd_eval, cmd_bench, cmd_sample;
 
 /* Rows that many tables have. `type` has `bool help`, `bool json`, `char *model`. */

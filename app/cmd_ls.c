@@ -10,12 +10,13 @@
 #define TTY_LIMIT 40 /* rows on a terminal, when no limit is given */
 
 struct ls {
-    bool help, json, deleted, limit_given;
+    bool help, json, deleted, archived, limit_given;
     int limit;
 };
 
 static const struct opt opts[] = {
     {.name = "deleted", .kind = OPT_FLAG, .at = offsetof(struct ls, deleted), .help = "those that were removed and can come back"},
+    {.name = "archived", .kind = OPT_FLAG, .at = offsetof(struct ls, archived), .help = "those in the archive"},
     {.name = "limit", .letter = 'l', .kind = OPT_INT, .at = offsetof(struct ls, limit), .given_at = offsetof(struct ls, limit_given),
      .max = 1 << 30, .arg = "N", .help = "at most N (0: all; on a terminal 40 unless said)"},
     OPT_ROW_JSON(struct ls),
@@ -30,6 +31,10 @@ json_t *cmd_session_json(const struct hist_session *s)
     json_t *j = json_pack("{s:s, s:s, s:o, s:o, s:i, s:i, s:I, s:I}", "id", id, "uid", s->uid, "title", jtext(s->title), "model", jtext(s->model),
                           "messages", s->n_messages, "branches", s->n_branches, "created_ms", (json_int_t)s->created_ms, "updated_ms",
                           (json_int_t)s->updated_ms);
+    if (s->tags && *s->tags)
+        json_object_set_new(j, "tags", jtext(s->tags));
+    if (s->archived_ms)
+        json_object_set_new(j, "archived_ms", json_integer((json_int_t)s->archived_ms));
     if (s->deleted_ms)
         json_object_set_new(j, "deleted_ms", json_integer((json_int_t)s->deleted_ms));
     return j;
@@ -73,7 +78,7 @@ static int run(int argc, char **argv)
         struct hist_list l = {0};
         struct err e;
         int limit = o.limit_given || o.json || !cmd_out_tty() ? o.limit : TTY_LIMIT;
-        if (h && hist_session_list(h, o.deleted, limit ? limit + 1 : 0, &l, &e)) {
+        if (h && hist_session_list_of(h, o.deleted ? HIST_DELETED : o.archived ? HIST_ARCHIVED : HIST_ACTIVE, limit ? limit + 1 : 0, &l, &e)) {
             status = report(&e);
         } else if (h) {
             struct hist_list shown = l;
@@ -81,7 +86,7 @@ static int run(int argc, char **argv)
                 shown.n = (size_t)limit;
             status = o.json ? print_json(&shown) : print_table(&shown);
             if (!o.json && !l.n)
-                notice(o.deleted ? "nothing that was removed is left" : "no conversation yet");
+                notice(o.deleted ? "nothing that was removed is left" : o.archived ? "the archive is empty" : "no conversation yet");
             if (!o.json && l.n > shown.n && !o.limit_given)
                 notice("there are more: hadal ls --limit 0");
         }

@@ -23,4 +23,4 @@ hadal_LDADD = $(APP_LIBS)
 %C%_libapp_a_SOURCES += %D%/face.h %D%/face_draft.c %D%/face.c %D%/face_line.c %D%/full.h %D%/face_full.c %D%/full_status.c %D%/full_ext.c %D%/full_script.c %D%/face_show.c %D%/slash.c %D%/slash.h %D%/slash_chat.c %D%/slash_export.c %D%/slash_sessions.c %D%/slash_set.c
 
 # full screen: the views beside the chat
-%C%_libapp_a_SOURCES += %D%/slash_library.c %D%/full_sessions.c %D%/full_tree.c %D%/full_models.c %D%/keys.c %D%/keys.h %D%/export.h %D%/export_html.c %D%/import.h %D%/import_foreign.c
+%C%_libapp_a_SOURCES += %D%/slash_library.c %D%/cmd_library.c %D%/full_sessions.c %D%/full_tree.c %D%/full_models.c %D%/keys.c %D%/keys.h %D%/export.h %D%/export_html.c %D%/import.h %D%/import_foreign.c

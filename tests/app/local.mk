@@ -75,6 +75,6 @@ TESTS += $(LINE_TESTS)
 EXTRA_DIST += %D%/person.py $(LINE_TESTS)
 
 # The full screen: screens as text, a pseudo-terminal, tmux.
-FULL_TESTS = %D%/full_screens.py %D%/full_term.py %D%/full_tmux.py
+FULL_TESTS = %D%/full_screens.py %D%/full_views.py %D%/full_term.py %D%/full_tmux.py
 TESTS += $(FULL_TESTS)
 EXTRA_DIST += $(FULL_TESTS) tests/screens

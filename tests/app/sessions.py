@@ -241,4 +241,32 @@ def test_completing_sessions():
         p.eq(len(words("rm", "")), 2)
 
 
+def test_library():
+    """fork, tag, pin, archive, purge."""
+    with with_three() as h:
+        r = h.run("tag", "deep", "sea", "#work")
+        p.eq((r.returncode, r.out), (0, "sea work\n"), r.err)
+        p.eq(h.run("tag", "deep", "--", "-work").out, "sea\n")
+        p.eq(h.run("tag", "deep", "a,").returncode, 0)
+        p.eq(h.run("tag", "deep", "x" * 70).returncode, 6)
+        p.eq([s.get("tags") for s in h.json("ls", "--json")], [None, "a sea", None])
+        r = h.run("fork", "deep", "--title", "shallow")
+        p.eq(r.returncode, 0, r.err)
+        p.has(r.err, "is forked: shallow")
+        p.eq([s["title"] for s in h.json("ls", "--json")][:1], ["shallow"])
+        p.has(h.run("show", "shallow").out, "How deep is the sea?")
+        p.eq(len(h.json("search", "--json", "deep")), 2)
+        p.eq(h.run("archive", "shallow").returncode, 0)
+        p.eq(len(h.json("ls", "--json")), 3)
+        p.eq([s["title"] for s in h.json("ls", "--json", "--archived")], ["shallow"])
+        p.eq(h.run("archive", "--undo", "shallow").returncode, 0)
+        p.eq(len(h.json("ls", "--json")), 4)
+        p.eq(h.run("pin", "sky").returncode, 0)
+        h.run("rm", "shallow")
+        p.has(h.run("purge", "--days", "3").err, "0 sessions")
+        p.has(h.run("purge").err, "1 session deleted")
+        p.eq(h.json("ls", "--json", "--deleted"), [])
+        p.eq(h.run("pin", "nothing like it").returncode, 6)
+
+
 p.main(globals())
