@@ -19,6 +19,7 @@
 #include "kernels/backend.h"
 #include "model/model.h"
 #include "ui/line.h"
+#include "ui/term.h"
 
 struct doctor {
     bool help, json;
@@ -209,7 +210,7 @@ static int run(int argc, char **argv)
     if (cmd_args(&cmd_doctor, &o, argc, argv, &w, 0, 0, &status)) {
         struct findings f = {.list = json_array(), .text = BUF_INIT(1 << 24)};
         found(&f, true, "version", "%s", PACKAGE_STRING);
-        found(&f, true, "libraries", "%s, %s, jansson %s", hist_library(), prompt_library(), JANSSON_VERSION);
+        found(&f, true, "libraries", "%s, %s, %s, jansson %s", hist_library(), prompt_library(), term_library(), JANSSON_VERSION);
         look_at_machine(&f);
         look_at_terminal(&f);
         look_at_settings(&f);

@@ -904,6 +904,8 @@ static void take_signals(struct full *u)
             term_suspend();
             u->dirty = true;
         } else if (sig == SIGWINCH || sig == SIGCONT) {
+            if (sig == SIGCONT && !u->script)
+                term_continue();
             term_resized();
             term_size(&rows, &cols);
             if (!u->script)

@@ -367,6 +367,15 @@ void term_suspend(void)
     term_take();
 }
 
+void term_continue(void)
+{
+    struct termios now;
+    if (!taken || tcgetattr(STDIN_FILENO, &now) || !(now.c_lflag & ICANON))
+        return;
+    taken = 0; /* a shell has it put back while we were stopped */
+    term_take();
+}
+
 void term_size(int *r, int *c)
 {
     *r = rows;
@@ -464,14 +473,18 @@ static void show_links(const struct surface *s, struct buf *b)
     for (int y = 0; y < rows; y++)
         for (int x = 0, end; x < cols; x = end) {
             const char *url = url_at(s, y, x), *before = url_at(shown, y, x);
-            uint16_t link = surface_cell(s, y, x)->look.link;
             bool changed = !same_cell(surface_cell(s, y, x), surface_cell(shown, y, x)) || all;
             end = x + 1;
             if (!url && !before)
                 continue;
             changed |= !url || !before || strcmp(url, before) != 0;
-            for (; end < cols && surface_cell(s, y, end)->look.link == link && same_cell(surface_cell(s, y, end), surface_cell(s, y, end)); end++)
-                changed |= !same_cell(surface_cell(s, y, end), surface_cell(shown, y, end));
+            struct look look = surface_cell(s, y, x)->look;
+            for (; end < cols; end++) {
+                const struct cell *c = surface_cell(s, y, end);
+                if (c->look.link != look.link || c->look.role != look.role || c->look.flags != look.flags)
+                    break;
+                changed |= !same_cell(c, surface_cell(shown, y, end));
+            }
             if (changed && (url || before))
                 put_link(b, s, y, x, url ? end : x + 1);
         }
@@ -651,12 +664,6 @@ void term_title(const char *fixed)
     put("\x1b]2;", 4);
     put(fixed, strlen(fixed));
     put("\x1b\\", 2);
-}
-
-void term_bell(void)
-{
-    if (taken)
-        put("\a", 1);
 }
 
 void term_notify(const char *fixed)

@@ -31,6 +31,7 @@ bool term_reply(const char *s);  /* a reply of the terminal; true: something loo
 /* Gives the terminal to another program (a shell, $EDITOR) and takes it again. */
 void term_release(void);
 void term_take(void);
+void term_continue(void); /* SIGCONT came: takes it again if it was put back meanwhile */
 void term_suspend(void); /* released, the process group stopped; taken again when it goes on */
 /*
  * Puts text into the person's clipboard, by tmux's buffer or OSC 52; whether it arrives there only the terminal knows. *what gets a sentence of
@@ -39,7 +40,6 @@ void term_suspend(void); /* released, the process group stopped; taken again whe
 bool term_copy(const char *s, size_t n, char what[120]);
 void term_title(const char *fixed); /* our own words only */
 void term_notify(const char *fixed); /* to a person who looks elsewhere: by OSC 9, 777 or the bell */
-void term_bell(void);
 const char *term_library(void); /* "ncurses 6.4", for `hadal doctor` */
 
 #endif

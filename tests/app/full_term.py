@@ -6,6 +6,7 @@ import pathlib
 import random
 import re
 import signal
+import termios
 import time
 
 import p
@@ -299,6 +300,38 @@ def test_terminals():
                     if term in ("linux", "vt100"):
                         for bad in (b"\x1b]", b"\x1b[?2004", b"\x1b[>"):
                             assert bad not in me.all, (term, bad)
+
+
+def test_links():
+    """Links of an answer are links where the terminal is known to have them, and web links only."""
+    text = "See [the page](https://example.org/a?b=1) and [that](javascript:x) here.\\n"
+    for env, want in (({"VTE_VERSION": "7000"}, True), ({"TERM": "linux", "VTE_VERSION": "7000"}, False), ({}, False)):
+        with p.Home(f"text \"{text}\"\ndone\n") as h, full(h, **env) as me:
+            ready(me)
+            me.say("go")
+            until(lambda: len(turns(h)) == 2 and turns(h)[1][1] == "final", "an answer")
+            me.quiet(0.3)
+            p.eq(b"\x1b]8;;https://example.org/a?b=1\x1b\\the page\x1b]8;;\x1b\\" in me.all, want, str(env))
+            assert b"]8;;javascript" not in me.all
+            me.type("<c-d>")
+            p.eq(me.wait(), 0)
+
+
+def test_stopped_from_outside():
+    """SIGSTOP asks nobody; a shell then puts the terminal back as it wants it."""
+    with p.Home(ECHO) as h, full(h) as me:
+        ready(me)
+        me.type("half")
+        me.see("half")
+        me.process.send_signal(signal.SIGSTOP)
+        termios.tcsetattr(me.tty, termios.TCSANOW, me.modes)
+        me.process.send_signal(signal.SIGCONT)
+        until(lambda: me.pump(0.05) and me.all.count(ALT_ON) == 2, "the terminal is not taken again")
+        me.say(" whole")
+        until(lambda: len(turns(h)) == 2, "a turn")
+        p.eq(turns(h)[0][2], "half whole")
+        me.type("<c-d>")
+        p.eq(me.wait(), 0)
 
 
 def test_line_by_line():
