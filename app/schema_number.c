@@ -56,7 +56,7 @@ static void digits(const char *lo, const char *hi, int i, int n, int point, stru
 static void not_negative(long long a, long long b, int k, const char *sign, int *n, struct buf *out)
 {
     long long top = 9; /* the largest with so many digits */
-    for (int len = 1; len <= 18; len++, top = top * 10 + 9) {
+    for (int len = 1; len <= 17; len++, top = top * 10 + 9) {
         if (len < k + 1)
             continue; /* 0.05 has a digit before its point */
         long long least = len == k + 1 ? 0 : top / 10 + 1, lo = a > least ? a : least, hi = b < top ? b : top;

@@ -325,7 +325,8 @@ static int32_t state_of(struct matcher *m, struct err *err)
     }
     if (!m->n_got && !end)
         return DEAD;
-    qsort(m->got, (size_t)m->n_got, sizeof *m->got, by_thread);
+    if (m->n_got)
+        qsort(m->got, (size_t)m->n_got, sizeof *m->got, by_thread);
     uint32_t hash = end;
     for (int i = 0; i < m->n_got; i++)
         hash = mix(hash ^ (uint32_t)m->got[i].node, (uint32_t)m->got[i].frame);
