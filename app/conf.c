@@ -40,6 +40,37 @@ void conf_init(struct conf *c)
 void conf_finish(struct conf *c)
 {
     opts_finish(opts_main, c);
+    for (int i = 0; i < c->n_personas; i++) {
+        free(c->personas[i].name);
+        free(c->personas[i].text);
+    }
+    free(c->personas);
+    c->personas = NULL;
+    c->n_personas = 0;
+}
+
+const struct persona *conf_persona(const struct conf *c, const char *name)
+{
+    for (int i = 0; i < c->n_personas; i++)
+        if (strcmp(c->personas[i].name, name) == 0)
+            return &c->personas[i];
+    return NULL;
+}
+
+/* One that is there already gets the new text. */
+static int set_persona(struct conf *c, const char *name, const char *text, struct err *err)
+{
+    if (!*name || strpbrk(name, " \t") || !*text || strlen(text) > 1 << 20 || c->n_personas >= 1000)
+        return err_set(err, ERR_USAGE, "persona.NAME takes a name of one word, and a text of at most a MiB");
+    for (int i = 0; i < c->n_personas; i++)
+        if (strcmp(c->personas[i].name, name) == 0) {
+            free(c->personas[i].text);
+            c->personas[i].text = mem_strdup(text);
+            return 0;
+        }
+    c->personas = mem_grow(c->personas, (size_t)c->n_personas + 1, sizeof *c->personas);
+    c->personas[c->n_personas++] = (struct persona){mem_strdup(name), mem_strdup(text)};
+    return 0;
 }
 
 int conf_set(struct conf *c, const char *name, const char *value, struct err *err)
@@ -213,6 +244,8 @@ static int config_line(struct conf *c, char *line, struct err *err)
     char *value = take_value(trim(eq + 1));
     if (!value)
         return err_set(err, ERR_USAGE, "the quotes of %.60s do not end, or text follows them", key);
+    if (!strncmp(key, "persona.", 8))
+        return set_persona(c, key + 8, value, err);
     const struct opt *o = opts_find(opts_main, key, strlen(key));
     if (o && !(o->where & OPT_CONFIG))
         return err_set(err, ERR_USAGE, "%s is for the command line alone", key);

@@ -37,6 +37,10 @@ struct conf {
     char *out_file;     /* -o */
     char *prompt;       /* -p TEXT, or the words of the command line joined by spaces; NULL: none */
     bool help, version;
+    struct persona {
+        char *name, *text;
+    } *personas; /* persona.NAME of the config file: named system prompts */
+    int n_personas;
 };
 
 /* Built-in values. */
@@ -49,6 +53,7 @@ int conf_set(struct conf *c, const char *name, const char *value, struct err *er
 int conf_load(struct conf *c, void (*warn)(void *arg, const char *text), void *arg, struct err *err);
 /* What lower rooms and the engine read in the environment (HADAL_EXACT). Once the settings are complete. */
 void conf_export(const struct conf *c);
+const struct persona *conf_persona(const struct conf *c, const char *name); /* NULL: none */
 /* The config file alone. */
 void conf_load_file(struct conf *c, void (*warn)(void *arg, const char *text), void *arg);
 /* The sampler as a job has it: with the order. */

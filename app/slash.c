@@ -42,6 +42,7 @@ static const struct slash table[] = {
     {"regen", "", "answer the last prompt once more", ARG_NONE, false, slash_regen},
     {"edit", "[N]", "change the last (the N-th latest) prompt", ARG_NONE, false, slash_edit},
     {"system", "[TEXT|-]", "show, set or take away the system prompt", ARG_TEXT, false, slash_system},
+    {"persona", "[NAME]", "show the personas of the config file, or take one's system prompt", ARG_TEXT, false, slash_persona},
     {"thought", "", "the reasoning behind the last answer", ARG_NONE, false, slash_thought},
     {"model", "[NAME]", "show the models, or choose one", ARG_MODEL, false, slash_model},
     {"set", "NAME [VALUE]", "change a setting for this chat", ARG_SETTING, false, slash_set},

@@ -37,6 +37,7 @@ void slash_new(struct face *f, const char *arg);
 void slash_regen(struct face *f, const char *arg);
 void slash_edit(struct face *f, const char *arg);
 void slash_system(struct face *f, const char *arg);
+void slash_persona(struct face *f, const char *arg);
 void slash_thought(struct face *f, const char *arg);
 void slash_raw(struct face *f, const char *arg);
 

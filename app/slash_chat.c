@@ -64,6 +64,30 @@ void slash_system(struct face *f, const char *arg)
     }
 }
 
+void slash_persona(struct face *f, const char *arg)
+{
+    struct err e;
+    const struct persona *p = conf_persona(f->conf, arg);
+    const char *now = chat_system(f->chat);
+    for (int i = 0; !*arg && i < f->conf->n_personas; i++) {
+        const struct persona *q = &f->conf->personas[i];
+        struct buf b = BUF_INIT(1 << 16);
+        face_cut(&b, q->name, 20, true);
+        buf_addstr(&b, "  ");
+        face_cut(&b, q->text, 50, false);
+        term_say(TERM_OUT, "%s %s\n", now && !strcmp(now, q->text) ? "*" : " ", buf_str(&b));
+        buf_finish(&b);
+    }
+    if (!*arg && !f->conf->n_personas)
+        face_note("no personas: a line persona.NAME = TEXT in the config file makes one");
+    else if (*arg && !p)
+        face_note("no persona of this name; /persona lists them");
+    else if (p && chat_set_system(f->chat, p->text, &e))
+        report(&e);
+    else if (p)
+        face_note("its system prompt is set from here on");
+}
+
 void slash_thought(struct face *f, const char *arg)
 {
     const struct hist_path *p = chat_path(f->chat);

@@ -64,6 +64,17 @@ def test_settings():
         p.has((h.dir / "x.json").read_text(), "\"temp\": 0.25")
 
 
+def test_persona():
+    with p.Home(ECHO, config="persona.poet = answer in verse\npersona.clerk = be dry\npersona.a b = no\npersona. = no\n") as h:
+        (h.dir / "keys").write_text("size 100 24\nkeys \"/persona\\r\"\nsee answer in verse\nkeys \"q\"\nkeys \"/persona poet\\r\"\nsee from here on\n"
+                                    "keys \"hello\\r\"\nidle\nkeys \"/persona nobody\\r\"\nsee no persona of this name\n")
+        r = run(h)
+        p.eq(r.returncode, 0)
+        p.eq(r.err.count("persona.NAME takes"), 2, r.err)
+        h.run("export", "--format", "json", "-o", str(h.dir / "x.json"))
+        p.has((h.dir / "x.json").read_text(), "\"system\": \"answer in verse\"")
+
+
 def test_nothing_saved():
     with p.Home(ECHO) as h:
         (h.dir / "keys").write_text("keys \"\\x1bOQ\"\nsee nothing is saved\nkeys \"\\x1bOR\"\nsee nothing is saved\nkeys \"\\x1bOS\"\nsee models\nkeys \"\\x1b\"\n")
