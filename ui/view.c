@@ -82,8 +82,11 @@ int view_tick_ms(const struct view *v)
 
 bool view_tick(struct view *v)
 {
-    if (!v->tick_us || clock_mono_us() < v->tick_us)
-        return false;
+    return v->tick_us && clock_mono_us() >= v->tick_us && view_tick_now(v);
+}
+
+bool view_tick_now(struct view *v)
+{
     v->tick_us = 0;
     return v->ops->tick && v->ops->tick(v);
 }

@@ -61,6 +61,7 @@ void view_tick_in(struct view *v, int ms);
 /* For the loop: milliseconds until the tick, -1: none; view_tick calls it when it is due and says whether to draw. */
 int view_tick_ms(const struct view *v);
 bool view_tick(struct view *v);
+bool view_tick_now(struct view *v); /* whether due or not: tests do not wait */
 
 /*
  * ---- what views share ----

@@ -245,10 +245,8 @@ static struct view *make_help(void)
 
 static void settle(struct view *v)
 {
-    for (int i = 0; i < 200 && view_tick_ms(v) >= 0; i++) {
-        usleep(1000);
-        view_tick(v);
-    }
+    for (int i = 0; i < 200 && view_tick_ms(v) >= 0; i++)
+        view_tick_now(v);
 }
 
 static void press(struct view *v, const char *keys) /* names with blanks between; "Space" for a blank */
