@@ -1,6 +1,6 @@
 /*
- * All keys and commands, in one table: the help view, /keys and the man page come from it (tests/app/t_man.c compares). Rows for writing
- * and reading stand here, those of the program's commands in ui/editor.h and app/slash.c.
+ * All keys and commands, in one table: the help view and /keys come from it (man/hadal.1 tells of them in its own words). Rows for
+ * writing and reading stand here, those of the program's commands in ui/editor.h and app/slash.c.
  */
 #include "config.h"
 #include "app/keys.h"

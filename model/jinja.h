@@ -3,7 +3,7 @@
 /*
  * The template language (spec: chat 8), seen from its own files and from template.c. A template is compiled once into a program for a
  * stack machine (jinja_lex.c, jinja_parse.c) and run any number of times (jinja_run.c) with operators (jinja_op.c), printing
- * (jinja_text.c), and filters, tests, methods and functions (jinja_filter.c, jinja_str.c, jinja_func.c).
+ * (jinja_text.c), and filters, tests, methods and functions (jinja_filter.c, jinja_str.c, jinja_fmt.c, jinja_func.c, jinja_json.c).
  *
  * Templates come from model files and are hostile: no file, network or environment is in reach; attributes are tables of known names.
  * Every run has budgets (model/limits.h, LIMIT_TMPL_*): loop steps, work, memory, output. Statements and calls nest on stacks of their own;
