@@ -63,5 +63,5 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const struct cmd cmd_import = {.name = "import", .args = "FILE", .help = "read sessions: hadal's JSON, ChatGPT's, llama.cpp's, or llm's logs.db",
+const struct cmd cmd_import = {.name = "import", .args = "FILE", .help = "read sessions of hadal, ChatGPT, llama.cpp's web UI, or llm",
                                .opts = opts, .run = run};

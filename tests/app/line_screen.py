@@ -126,11 +126,14 @@ def test_plain():
     for how in ({"args": ("--plain",)}, {"ACCESSIBLE": "1"}):
         with p.Home(script) as h, Person(h, *how.pop("args", ()), **how) as me:
             me.say("first question")
+            me.see("[loading the model]\n")
             me.say("second question")
-            me.see("[loading the model]\n[25 %]\n[50 %]\n[75 %]\n[reading 2,000 tokens]\n[25 %]\n[50 %]\n[75 %]\n[thinking]\n")
+            me.see("[queued: second question]\n")
+            me.see("[75 %]\n[reading 2,000 tokens]\n[25 %]\n[50 %]\n[75 %]\n[thinking]\n")
             me.see("[thinking, ")
             me.see("a rather long line of words " * 12 + "\nend\n[")  # no line is cut
             me.see("you> second question\n")
+            me.see("[loading the model]\n[25 %]\n[50 %]\n[75 %]\n[reading 2,000 tokens]\n[25 %]\n[50 %]\n[75 %]\n[thinking]\n")
             me.see("\nend\n[")
             me.see("you> ")
             me.say("/help")
