@@ -13,6 +13,7 @@
 #include <string.h>
 
 typedef int32_t vi __attribute__((vector_size(4 * W)));
+typedef uint32_t vu __attribute__((vector_size(4 * W)));
 typedef vf vf_mem __attribute__((aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
@@ -91,7 +92,7 @@ INLINE vf v_exp(vf x)
     p = v_fma(p, r, v_set(0.1666652f));
     p = v_fma(p, r, v_set(0.49999994f));
     p = v_fma(p, r * r, r) + v_set(1.0f);
-    return (vf)((vi)p + ((vi)t << 23));
+    return (vf)((vu)p + ((vu)t << 23)); /* of lanes that nobody reads, too: unsigned */
 }
 
 /* Odd polynomial below 0.65 (relative error 7e-9), 1 - 2 / (e^2|x| + 1) above. */

@@ -47,6 +47,7 @@ TESTS += $(FUZZ_TESTS)
 .PHONY: fuzz-smoke
 fuzz-smoke:
 	$(SHELL) $(srcdir)/%D%/smoke.sh $(abs_top_srcdir) $(abs_top_builddir) $(FUZZ_SECONDS) \
-	  '$(UTF8PROC_CFLAGS) $(XXHASH_CFLAGS) $(MD4C_CFLAGS)' '$(UTF8PROC_LIBS) $(XXHASH_LIBS) $(MD4C_LIBS) -lm' $(FUZZ_TARGETS)
+	  '$(UTF8PROC_CFLAGS) $(XXHASH_CFLAGS) $(MD4C_CFLAGS) $(JANSSON_CFLAGS)' \
+	  '$(UTF8PROC_LIBS) $(XXHASH_LIBS) $(MD4C_LIBS) $(JANSSON_LIBS) -lm' $(FUZZ_TARGETS)
 
 EXTRA_DIST += %D%/smoke.sh %D%/corpus
